@@ -1,0 +1,166 @@
+"""The exact shell command of a job, without running it.
+
+Snakemake's local executor knows how every kind of rule becomes a shell command (`shell`,
+`script`, `notebook`, `wrapper`; conda and environment modules included). We let it go as far as
+the moment where it would start the process, and keep what it would have started.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import posixpath
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
+
+#: Stands for the image in Snakemake's eyes; hpcctr starts the container itself.
+IMAGE_STAND_IN = "hpcctr"
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A command as Snakemake would have started it.
+
+    Args:
+        command: Shell text, prefix and suffix included.
+        interpreter: The program that reads it, as an absolute path on this host.
+        env: Variables that differ from this process's own.
+        search_paths: Host folder → folder in the container, for scripts that import Snakemake.
+        bind_paths: Folders that Snakemake wants visible in the container.
+    """
+
+    command: str
+    interpreter: str
+    env: dict[str, str] = field(default_factory=dict)
+    search_paths: dict[str, str] = field(default_factory=dict)
+    bind_paths: tuple[str, ...] = ()
+
+
+class _Recorder:
+    """Takes the place of `subprocess` and of the container module in `snakemake.shell`."""
+
+    PIPE = -1
+
+    def __init__(self, real: Any) -> None:
+        self.CalledProcessError = real.CalledProcessError
+        self.check_output = real.check_output
+        self.command: str | None = None
+        self.process: dict[str, Any] = {}
+        self.container: dict[str, Any] = {}
+
+    def Popen(self, command: str, **options: Any) -> SimpleNamespace:  # noqa: N802 (subprocess's name)
+        self.command, self.process = _inline_script(command), options
+        return SimpleNamespace(wait=lambda: 0, pid=0, stdout=SimpleNamespace(read=lambda: ""))
+
+    def shellcmd(self, _image: str, command: str, **options: Any) -> str:
+        self.container = options
+        return command
+
+
+def _inline_script(command: str) -> str:
+    """Return the text of the temporary script into which Snakemake puts a long command."""
+    parts = command.split('"')
+    if ".snakemake/shell_tmp." not in command or len(parts) != 5:  # noqa: PLR2004 ("sh" "script")
+        return command
+    try:
+        with open(parts[3], encoding="utf-8", errors="surrogateescape") as script:  # noqa: PTH123
+            return script.read().removesuffix("\n")
+    except OSError:
+        return command
+
+
+def capture(workflow: Any, job: Any, *, contained: bool) -> Captured:
+    """Prepare a job (stale outputs removed, folders made, shadow …) and return its command.
+
+    Call it in the main thread only: for its duration a module of Snakemake is patched.
+
+    Args:
+        workflow: Snakemake's workflow.
+        job: A job with one rule, not a group, whose action ends in a shell command.
+        contained: Whether the command will run in a container: scripts then call the
+            image's `python`, and find Snakemake under /mnt/snakemake_searchpaths.
+
+    Raises:
+        WorkflowError: Whatever Snakemake has to say about the job (protected output,
+            missing input or script, a name in the command that does not exist).
+    """
+    from snakemake.executors.local import run_wrapper  # noqa: PLC0415 (start-up time)
+
+    local = workflow.scheduler._local_executor  # noqa: SLF001 (the purpose of this module)
+    names = list(inspect.signature(run_wrapper).parameters)
+    arguments = dict(zip(names, local.job_args_and_prepare(job), strict=True))
+    arguments.update(benchmark=None, cleanup_scripts=False, edit_notebook=None)
+    arguments.update(use_singularity=contained, container_img=IMAGE_STAND_IN if contained else None)
+    if not contained:
+        arguments["shadow_dir"] = None  # or run_wrapper would change this process's folder
+    with _recording() as recorder:
+        run_wrapper(**arguments)
+    if recorder.command is None:
+        raise RuntimeError(f"rule {job.rule.name} started no shell command")
+    return _captured(recorder, contained=contained)
+
+
+def _captured(recorder: _Recorder, *, contained: bool) -> Captured:
+    environment: dict[str, str] = recorder.process.get("env") or {}
+    changed = {k: v for k, v in environment.items() if os.environ.get(k) != v}
+    search_paths = {}
+    if contained and recorder.container.get("is_python_script"):
+        from snakemake.common import get_snakemake_searchpaths  # noqa: PLC0415 (start-up time)
+        from snakemake.deployment.singularity import (  # noqa: PLC0415 (start-up time)
+            get_snakemake_searchpath_mountpoints,
+        )
+
+        pairs = zip(
+            get_snakemake_searchpaths(), get_snakemake_searchpath_mountpoints(), strict=True
+        )
+        search_paths = {posixpath.abspath(host): inside for host, inside in pairs}
+    return Captured(
+        command=str(recorder.command),
+        interpreter=str(recorder.process.get("executable") or "/bin/sh"),
+        env=changed,
+        search_paths=search_paths,
+        bind_paths=tuple(
+            str(p.absolute()) for p in recorder.container.get("bind") or () if p.exists()
+        ),
+    )
+
+
+@contextmanager
+def _recording() -> Iterator[_Recorder]:
+    """Patch `snakemake.shell` so that starting a process records it."""
+    module: Any = sys.modules["snakemake.shell"]
+    saved = module.sp, module.singularity
+    recorder = _Recorder(module.sp)
+    module.sp = module.singularity = recorder
+    try:
+        with _quiet_log():
+            yield recorder
+    finally:
+        module.sp, module.singularity = saved
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Drop what Snakemake says while it believes it is starting a container or cleaning up."""
+    from snakemake.logging import logger  # noqa: PLC0415 (start-up time)
+
+    thread = threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> bool:
+        said = str(record.msg)
+        noise = ("Activating singularity image", "Not cleaning up")
+        return record.thread != thread or not said.startswith(noise)
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)

@@ -1,0 +1,122 @@
+"""Questions about Snakemake's jobs, answered in plain values."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from typing import Any
+
+
+def is_group(job: Any) -> bool:
+    """Whether this is a group of jobs."""
+    return bool(job.is_group())
+
+
+def needs_snakemake(job: Any) -> bool:
+    """Whether the job can only run where Snakemake runs: groups and `run:` blocks."""
+    return is_group(job) or (bool(job.is_run) and not job.is_template_engine)
+
+
+def name_of(job: Any) -> str:
+    """Return the rule's name, or `group_NAME`."""
+    return f"group_{job.groupid}" if is_group(job) else str(job.rule.name)
+
+
+def wildcards_of(job: Any) -> tuple[tuple[str, str], ...]:
+    """Return names and values of the wildcards, in the rule's order; empty for a group."""
+    if is_group(job):
+        return ()
+    return tuple((str(k), str(v)) for k, v in (job.wildcards_dict or {}).items())
+
+
+def durable_key(job: Any) -> str:
+    """Identify a job by rule, wildcards and outputs: its number changes between runs."""
+    members = sorted(job.jobs, key=str) if is_group(job) else [job]
+    parts = [
+        "\0".join([member.rule.name, *map(str, wildcards_of(member)), *map(str, member.output)])
+        for member in members
+    ]
+    digest = hashlib.sha256("\1".join(sorted(parts)).encode(errors="surrogateescape"))
+    return digest.hexdigest()[:20]
+
+
+def resources_of(job: Any) -> dict[str, Any]:
+    """Return the job's resources; memory, time and disk in Snakemake's units (MB, minutes)."""
+    return {
+        name: value
+        for name, value in job.resources.items()
+        if not name.startswith("_") and not _is_undecided(value)
+    }
+
+
+def declares_resource(job: Any, name: str) -> bool:
+    """Whether the rule itself, not only a default, names the resource."""
+    return not is_group(job) and name in job.rule.resources
+
+
+def give_tmpdir(job: Any, ours: str) -> str:
+    """Give `resources.tmpdir` its value and return it: the user's folder, else `ours`.
+
+    For jobs that do not run locally Snakemake leaves the literal `<TBD>` there, which would
+    end up in the command. Call it before the job is printed: printing caches the params.
+    """
+    resources = job.resources
+    if is_group(job) or not _is_undecided(resources.get("tmpdir")):
+        return ours
+    evaluated = job.rule.expand_resources(job.wildcards_dict, job.input, job.attempt)
+    wanted = evaluated.get("tmpdir")
+    chosen = ours if wanted in {None, tempfile.gettempdir()} else str(wanted)
+    index, _ = resources._names["tmpdir"]  # noqa: SLF001 (Namedlist has no way to set an item)
+    resources[index] = chosen
+    resources.tmpdir = chosen
+    job._params = None  # noqa: SLF001 (params may be a function of the folder)
+    return chosen
+
+
+def _is_undecided(value: Any) -> bool:
+    from snakemake.common.tbdstring import TBDString  # noqa: PLC0415 (start-up time)
+
+    return isinstance(value, TBDString)
+
+
+def image_of(job: Any) -> str | None:
+    """Return the image as the rule names it, or None.
+
+    With `--sdm apptainer` Snakemake has pulled it already: then that file is the answer.
+    """
+    if is_group(job):
+        return None
+    url = job.container_img_url
+    if not url:
+        return None
+    if job.container_img is not None:
+        return str(job.container_img_path)
+    return str(url)
+
+
+def shadow_of(job: Any) -> str | None:
+    """Return the job's shadow folder, absolute, or None; known once the job is prepared."""
+    return None if is_group(job) or job.shadow_dir is None else os.path.abspath(job.shadow_dir)  # noqa: PTH100 (as the rest)
+
+
+def source_folders(workflow: Any) -> tuple[str, ...]:
+    """Return folders with the Snakefile, its scripts and cached sources, those that exist."""
+    folders = [workflow.basedir, workflow.sourcecache.cache_path]
+    folders.append(workflow.sourcecache.runtime_cache_path)
+    return tuple(dict.fromkeys(os.path.abspath(f) for f in folders if f and os.path.isdir(f)))  # noqa: PTH100, PTH112 (as the rest)
+
+
+def own_paths(job: Any) -> list[str]:
+    """Return absolute paths of inputs, outputs and logs, with what links among them point to."""
+    paths = [os.path.abspath(f) for f in (*job.input, *job.output, *job.log)]  # noqa: PTH100 (speed)
+    if job.benchmark:
+        paths.append(os.path.abspath(job.benchmark))  # noqa: PTH100 (speed)
+    return [*paths, *(real for p in paths if (real := os.path.realpath(p)) != p)]
+
+
+def report_failure(job: Any, error: BaseException) -> None:
+    """Log an exception of Snakemake's as Snakemake would, with lines of the Snakefile."""
+    from snakemake.exceptions import print_exception  # noqa: PLC0415 (start-up time)
+
+    print_exception(error, job.dag.workflow.linemaps)

@@ -1,0 +1,84 @@
+"""Engine `pyxis`: Slurm's container plugin (0.24), always as a step of the job (srun).
+
+The options are those of the plugin's srun(1) help. Where Slurm has no such plugin, srun
+refuses them; where only some nodes lack it, the command would run on the bare host, so the
+script checks inside that it is in another root file system.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from snakemake_executor_plugin_hpcctr.engines.base import Launch
+from snakemake_executor_plugin_hpcctr.engines.paths import all_binds, need_image, refuse
+
+if TYPE_CHECKING:
+    from snakemake_executor_plugin_hpcctr.task import Bind, EngineName, Image, PyxisOptions, Task
+
+NAME: EngineName = "pyxis"
+PROBE: tuple[str, ...] = ("sh", "-c", "srun --help | grep -q -e --container-image")
+
+LINK_ADVICE = (
+    "pyxis has no way to write this character: bind a link that has a plain name, "
+    "or use the engine apptainer or enroot"
+)
+
+
+def launch(task: Task) -> Launch:
+    """Return `srun --container-…`: one step, one task, the CPUs of the job."""
+    image = need_image(task, "sqsh", "registry", "container")
+    options = task.options.pyxis
+    cpus = task.resources.cpus_per_task
+    argv = ["srun", "--nodes=1", "--ntasks=1", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]
+    argv += _image_flags(image, options)
+    argv.append("--container-mounts=" + ",".join(_mount(task, b) for b in all_binds(task)))
+    argv.append(_switch("mount-home", on=options.mount_home))
+    argv.append(_switch("entrypoint", on=options.entrypoint))
+    if options.remap_root is not None:
+        argv.append(_switch("remap-root", on=options.remap_root))
+    if options.writable is not None:
+        argv.append("--container-writable" if options.writable else "--container-readonly")
+    if options.entrypoint_log:
+        argv.append("--container-entrypoint-log")
+    if options.save:
+        argv.append(f"--container-save={options.save}")
+    for name, values in (("env", options.env), ("unshare", options.unshare)):
+        if values:
+            argv.append(f"--container-{name}=" + ",".join(values))
+    return Launch(argv=(*argv, *options.extra_args), env={"ENROOT_LOGIN_SHELL": "no"})
+
+
+def _image_flags(image: Image, options: PyxisOptions) -> list[str]:
+    """Name the image; a named container is reused as files only, in fresh namespaces."""
+    if image.format == "container":
+        return [f"--container-name={image.location}:no_exec"]
+    location = enroot_spelling(image.location) if image.format == "registry" else image.location
+    flags = [f"--container-image={location}"]
+    if options.name:
+        mode = "" if ":" in options.name else ":no_exec"
+        flags.append(f"--container-name={options.name}{mode}")
+    return flags
+
+
+def enroot_spelling(reference: str) -> str:
+    """Write `docker://host/repo:tag` as Enroot's `docker://host#repo:tag`.
+
+    A host is a first part with a dot or a port, or `localhost` (Docker's own rule).
+    """
+    scheme, separator, rest = reference.rpartition("://")
+    if "#" in rest or "/" not in rest:
+        return reference
+    first, _, repository = rest.partition("/")
+    if "." in first or ":" in first or first == "localhost":
+        rest = f"{first}#{repository}"
+    return f"{scheme}{separator}{rest}"
+
+
+def _switch(name: str, *, on: bool) -> str:
+    return f"--container-{name}" if on else f"--no-container-{name}"
+
+
+def _mount(task: Task, bind: Bind) -> str:
+    for path in (bind.source, bind.target):
+        refuse(task, path, ",:\n", LINK_ADVICE)
+    return f"{bind.source}:{bind.target}" + (":ro" if bind.read_only else "")

@@ -1,0 +1,1 @@
+"""Snakemake's RemoteExecutor: jobs → tasks → submissions, and back."""

@@ -1,0 +1,248 @@
+"""The executor that Snakemake drives: callbacks of a few lines each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from snakemake_executor_plugin_hpcctr.errors import HpcctrError
+    from snakemake_executor_plugin_hpcctr.executor.follow import Ended
+    from snakemake_executor_plugin_hpcctr.executor.session import Session
+    from snakemake_executor_plugin_hpcctr.executor.submit import Batch
+    from snakemake_executor_plugin_hpcctr.task import Task
+
+#: How much longer each quiet poll is than the one before.
+SLOWER = 1.3
+#: A poll may cost at most this share of the head's time.
+LARGEST_SHARE = 0.05
+#: Polls that may fail in a row before the run is given up.
+PATIENCE = 20
+
+
+class Executor(RemoteExecutor):
+    """Runs jobs as finished shell scripts on a scheduler; no Snakemake on the nodes.
+
+    Snakemake constructs it even when there is nothing to do, and starts the polling thread
+    before `__post_init__`: everything else waits for the first wave of jobs.
+    """
+
+    _session: Session | None = None
+    _failed_polls = 0
+    _period_s = 0.2
+
+    def __post_init__(self) -> None:
+        from snakemake_executor_plugin_hpcctr.bridge import pace  # noqa: PLC0415 (start-up time)
+
+        if self.workflow.remote_execution_settings.immediate_submit:
+            raise WorkflowError(
+                "--immediate-submit hands dependencies over to the scheduler, which hpcctr does "
+                "not do: leave the flag out, Snakemake submits each job when its input is there."
+            )
+        self._period_s = self.executor_settings.poll_min
+        pace.lift_job_rate(self.workflow)
+
+    # --- submitting, in Snakemake's main thread ------------------------------
+
+    def run_jobs(self, jobs: list[Any]) -> None:
+        """Turn one wave of ready jobs into as few submissions as their requests allow."""
+        from snakemake_executor_plugin_hpcctr.executor.submit import plan  # noqa: PLC0415 (start-up time)
+
+        session = self._open()
+        ready = []
+        for job in sorted(jobs, key=_order):
+            scratch, tmpdir = session.give_tmpdir(job)
+            self.run_job_pre(job)
+            task = self._task_of(session, job, scratch, tmpdir)
+            if task is not None:
+                ready.append((job, task))
+        submitter = session.submitter
+        for batch in submitter.write(plan(ready, session.largest, submitter.next_submission)):
+            self._follow(session, batch)
+            self._submit(session, batch)
+        self._period_s = self.executor_settings.poll_min
+
+    def run_job(self, job: Any) -> None:
+        """Run a wave of one job."""
+        self.run_jobs([job])
+
+    def _open(self) -> Session:
+        from snakemake_executor_plugin_hpcctr.bridge import pace  # noqa: PLC0415 (start-up time)
+        from snakemake_executor_plugin_hpcctr.executor import session  # noqa: PLC0415 (start-up time)
+
+        if self._session is None:
+            pace.drop_job_rate(self.workflow)
+            try:
+                self._session = session.open_session(
+                    self.workflow, self.executor_settings, self.envvars(), self.logger
+                )
+            except session.HpcctrError as error:
+                raise WorkflowError(str(error)) from None
+        return self._session
+
+    def _task_of(self, session: Session, job: Any, scratch: str, tmpdir: str) -> Task | None:
+        """Return the job's task; None if that failed, which is reported as the job's error."""
+        from snakemake_executor_plugin_hpcctr.bridge import jobs  # noqa: PLC0415 (start-up time)
+        from snakemake_executor_plugin_hpcctr.errors import EngineError, HpcctrError  # noqa: PLC0415 (start-up time)
+
+        try:
+            return session.task_of(job, scratch, tmpdir, self.format_job_exec)
+        except EngineError as error:
+            raise WorkflowError(str(error)) from None
+        except HpcctrError as error:
+            self._fail(SubmittedJobInfo(job), str(error.at(f"rule {jobs.name_of(job)}")))
+        except Exception as error:  # noqa: BLE001 (Snakemake's own errors about one job end that job)
+            jobs.report_failure(job, error)
+            self.workflow.scheduler.error_callback(job)
+        return None
+
+    def _follow(self, session: Session, batch: Batch) -> None:
+        """Register a batch with Snakemake before it is submitted: a task may end at once."""
+        for task in batch.tasks:
+            task.info = SubmittedJobInfo(task.job)
+            session.live.add(task)
+            self.report_job_submission(task.info)
+
+    def _submit(self, session: Session, batch: Batch) -> None:
+        from snakemake_executor_plugin_hpcctr.errors import HpcctrError  # noqa: PLC0415 (start-up time)
+
+        try:
+            for accepted in session.submitter.submit(batch):
+                self._announce(accepted)
+        except HpcctrError as error:
+            self._refuse(session, batch, error)
+
+    def _announce(self, batch: Batch) -> None:
+        first = batch.tasks[0]
+        for task in batch.tasks:
+            task.info.external_jobid = task.element
+        if len(batch.tasks) == 1:
+            self.logger.info(f"Submitted {first.title} as {first.element}, log: {first.log}")
+        else:
+            self.logger.info(
+                f"Submitted {len(batch.tasks)} tasks of {first.row.rule} as array "
+                f"{first.element.partition('_')[0]}, logs: {first.log.parent}"
+            )
+
+    def _refuse(self, session: Session, batch: Batch, error: HpcctrError) -> None:
+        for task in batch.tasks:
+            session.live.remove(task)
+            self._fail(task.info, f"{task.title}: {error}")
+
+    # --- following, in the polling thread ------------------------------------
+
+    async def check_active_jobs(
+        self, active_jobs: list[SubmittedJobInfo]
+    ) -> AsyncGenerator[SubmittedJobInfo, None]:
+        """Poll once and report what ended; yield what has not."""
+        ended: set[int] = set()
+        if self._session is not None:
+            started = time.monotonic()
+            ended = await self._poll(self._session, started)
+            cost = time.monotonic() - started
+            self._pace(busy=bool(ended), cost_s=cost)
+        for info in active_jobs:
+            if id(info) not in ended and self._is_live(info):
+                yield info
+
+    def _is_live(self, info: SubmittedJobInfo) -> bool:
+        return self._session is None or info.aux is None
+
+    async def _poll(self, session: Session, now: float) -> set[int]:
+        try:
+            self._retry(session, now)
+            ended = session.follower.poll(now)
+            self._failed_polls = 0
+        except Exception as error:
+            self._failed_polls += 1
+            self.logger.warning(f"A look at the running tasks failed and is repeated: {error}")
+            if self._failed_polls < PATIENCE:
+                return set()
+            session.scheduler.cancel([task.element for task in session.live.all()])
+            raise
+        await self._report(session, ended)
+        return {id(item.task.info) for item in ended}
+
+    def _retry(self, session: Session, now: float) -> None:
+        accepted, refused = session.submitter.retry_due(now)
+        for batch in accepted:
+            self._announce(batch)
+        for batch, error in refused:
+            self._refuse(session, batch, error)
+
+    async def _report(self, session: Session, ended: list[Ended]) -> None:
+        from snakemake_executor_plugin_hpcctr.bridge import pace  # noqa: PLC0415 (start-up time)
+        from snakemake_executor_plugin_hpcctr.executor import outcome  # noqa: PLC0415 (start-up time)
+
+        if not ended:
+            return
+        diagnoses = [outcome.judge(item) for item in ended]
+        session.trace.ended(outcome.row(i, d) for i, d in zip(ended, diagnoses, strict=True))
+        for item, diagnosis in zip(ended, diagnoses, strict=True):
+            session.live.remove(item.task)
+            item.task.info.aux = {"ended": True}
+            if diagnosis is None:
+                await outcome.after_success(self.workflow, item)
+                outcome.keep_or_remove_log(item.task.log, session.layers.settings.keep_logs)
+                self.report_job_success(item.task.info)
+            else:
+                outcome.show_late_files(item)
+                self._fail(item.task.info, outcome.words(item, diagnosis), item)
+        pace.wake_once(self.workflow)
+
+    def _fail(self, info: SubmittedJobInfo, words: str, ended: Ended | None = None) -> None:
+        """End a job with an error, in words that pass `--quiet`."""
+        logs = [ended.task.log] if ended is not None and ended.task.log.exists() else []
+        self.logger.error(words)
+        self.report_job_error(info, msg="", aux_logs=[str(log) for log in logs])
+
+    def print_job_error(self, job_info: SubmittedJobInfo, msg: str = "", **kwargs: Any) -> None:
+        """Print Snakemake's block about a failed job, without its hint at a cluster log."""
+        if job_info.external_jobid:
+            kwargs["external_jobid"] = job_info.external_jobid
+        job_info.job.log_error(msg, **kwargs)
+
+    def _pace(self, *, busy: bool, cost_s: float) -> None:
+        settings = self.executor_settings
+        if busy:
+            self._period_s = settings.poll_min
+        slower = min(self._period_s * SLOWER, settings.poll_max)
+        self._period_s = max(slower, settings.poll_min, cost_s / LARGEST_SHARE)
+
+    async def sleep(self) -> None:
+        """Wait for the next poll, or for the end of the run."""
+        until = time.monotonic() + self._period_s
+        while self.wait and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 (set from another thread)
+            await asyncio.sleep(min(left, 0.1))
+
+    # --- ending ---------------------------------------------------------------
+
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 (empty while a poll is under way)
+        """End all our tasks, from our own list."""
+        if self._session is None:
+            return
+        elements = [task.element for task in self._session.live.all() if task.element]
+        if elements:
+            self.logger.info(f"Cancelling {len(elements)} task(s)")
+            self._session.scheduler.cancel(elements)
+
+    def shutdown(self) -> None:
+        """Stop polling and close the run."""
+        super().shutdown()
+        if self._session is not None:
+            self._session.close(keep_scripts=self.executor_settings.keep_scripts)
+            self._session = None
+
+
+def _order(job: Any) -> tuple[str, str]:
+    """Sort jobs by rule and wildcards: Snakemake hands them over in the order of a set."""
+    from snakemake_executor_plugin_hpcctr.bridge import jobs  # noqa: PLC0415 (start-up time)
+
+    return jobs.name_of(job), str(jobs.wildcards_of(job))

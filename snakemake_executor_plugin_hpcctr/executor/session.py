@@ -1,0 +1,217 @@
+"""What exists from the first wave of jobs on: configuration, scheduler, run folder, trace."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snakemake_executor_plugin_hpcctr.bridge import capture as bridge_capture
+from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
+from snakemake_executor_plugin_hpcctr.config.layers import default_layers, resolve
+from snakemake_executor_plugin_hpcctr.errors import EngineError, HpcctrError
+from snakemake_executor_plugin_hpcctr.executor.availability import Availability
+from snakemake_executor_plugin_hpcctr.executor.follow import Follower
+from snakemake_executor_plugin_hpcctr.executor.live import Registry
+from snakemake_executor_plugin_hpcctr.executor.submit import Submitter
+from snakemake_executor_plugin_hpcctr.executor.tasks import (
+    Place,
+    choose_engine,
+    container_binds,
+    declared_env,
+    scratch_path,
+)
+from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
+from snakemake_executor_plugin_hpcctr.images.store import ImageFolder
+from snakemake_executor_plugin_hpcctr.schedulers import make
+from snakemake_executor_plugin_hpcctr.task import Task
+from snakemake_executor_plugin_hpcctr.trace.folder import STATE, new_run
+from snakemake_executor_plugin_hpcctr.trace.store import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from snakemake_executor_plugin_hpcctr.config.layers import Layers, Resolved
+    from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler
+    from snakemake_executor_plugin_hpcctr.task import EngineName, Image
+    from snakemake_executor_plugin_hpcctr.trace.folder import RunFolder
+
+#: Where the tasks' own folders are made on the nodes.
+SCRATCH_BASE = "/tmp"  # noqa: S108 (a unique folder of mode 700 is made in it)
+NO_ARRAY = 1
+
+
+@dataclass
+class Session:
+    """All parts of a run, wired together; created by `open_session`."""
+
+    workflow: Any
+    layers: Layers
+    scheduler: Scheduler
+    folder: RunFolder
+    trace: Trace
+    place: Place
+    images: ImageFolder
+    available: Availability
+    submitter: Submitter
+    live: Registry
+    follower: Follower
+    largest: int
+    warn: Callable[[str], None]
+    pass_env: tuple[str, ...] = ()
+    _serials: Iterator[int] = field(default_factory=itertools.count)
+    _warned: set[str] = field(default_factory=set)
+
+    def give_tmpdir(self, job: Any) -> tuple[str, str]:
+        """Name the job's scratch folder and its TMPDIR; must come before the job is printed."""
+        scratch = scratch_path(SCRATCH_BASE, self.folder.run_id, next(self._serials))
+        return scratch, bridge.give_tmpdir(job, f"{scratch}/tmp")  # noqa: S108 (as above)
+
+    def task_of(self, job: Any, scratch: str, tmpdir: str, spawn: Callable[[Any], str]) -> Task:
+        """Turn a job into a task: settings, engine, image, command, binds.
+
+        Args:
+            job: Snakemake's job or group.
+            scratch: Its folder on the node.
+            tmpdir: Value of TMPDIR.
+            spawn: Returns the command line that runs the job with Snakemake on the node.
+
+        Raises:
+            HpcctrError: Something that the user wrote cannot be used.
+            Exception: Whatever Snakemake raises about the job.
+        """
+        rule = bridge.name_of(job)
+        resolved = resolve(rule, bridge.resources_of(job), job.threads, self.layers)
+        self._warn_once(rule, resolved.warnings)
+        self.scheduler.check(resolved.resources)
+        image, engine = self._image_and_engine(job, rule, resolved)
+        if bridge.needs_snakemake(job):
+            captured = bridge_capture.Captured(command=spawn(job), interpreter="/bin/bash")
+        else:
+            captured = bridge_capture.capture(self.workflow, job, contained=engine != "host")
+        contained = engine != "host"
+        return Task(
+            key=bridge.durable_key(job),
+            rule=rule,
+            wildcards=bridge.wildcards_of(job),
+            attempt=job.attempt,
+            command=captured.command,
+            interpreter=captured.interpreter,
+            engine=engine,
+            image=image if contained else None,
+            binds=container_binds(self.place, captured, bridge.own_paths(job), resolved.binds)
+            if contained
+            else (),
+            workdir=bridge.shadow_of(job) or self.place.workdir,
+            env=declared_env(captured, job.threads, resolved.env),
+            pass_env=(*self.pass_env, *resolved.pass_env),
+            clean_env=resolved.clean_env,
+            scratch=scratch,
+            tmpdir=resolved.tmpdir or tmpdir,
+            resources=resolved.resources,
+            options=resolved.options,
+        )
+
+    def _image_and_engine(
+        self, job: Any, rule: str, resolved: Resolved
+    ) -> tuple[Image | None, EngineName]:
+        wanted = bridge.image_of(job) or resolved.image
+        if wanted is None or bridge.needs_snakemake(job):
+            return None, "host"
+        image = parse_reference(resolved.images.get(wanted, wanted), self.place.workdir)
+        have = self.available.engines(resolved.engines, resolved.resources)
+        engine = choose_engine(resolved.engines, image, have)
+        if engine is None:
+            raise EngineError(
+                f"no node of {self.available.where(resolved.resources)} has the engine "
+                + " or ".join(resolved.engines),
+                where=f"rule {rule}",
+                next_step=self.available.advice(have),
+            )
+        if engine == "host":
+            return None, "host"
+        return self.images.ready(image, engine), engine
+
+    def _warn_once(self, rule: str, warnings: tuple[str, ...]) -> None:
+        for sentence in warnings:
+            text = f"rule {rule}: {sentence}"
+            if text not in self._warned:
+                self._warned.add(text)
+                self.warn(text)
+
+    def close(self, *, keep_scripts: bool) -> None:
+        """End the run; its scripts stay if a task failed or the user wants them."""
+        failed = any(row.cause != "ok" for row in self.trace.rows(self.folder.run_id))
+        self.trace.close()
+        if not (keep_scripts or failed):
+            self.folder.remove()
+
+
+def open_session(workflow: Any, settings: Any, envvars: Mapping[str, str], say: Any) -> Session:
+    """Read the configuration, make the run folder and connect the parts.
+
+    Args:
+        workflow: Snakemake's workflow.
+        settings: ExecutorSettings of this run.
+        envvars: Variables that the workflow declares with `envvars:`.
+        say: A logger with `info` and `warning`.
+
+    Raises:
+        HpcctrError: A configuration file, flag or folder cannot be used.
+    """
+    workdir = Path.cwd()
+    layers = default_layers(_command_line(settings), settings.config, workdir, os.environ)
+    settled = layers.settings
+    folder = new_run(workdir, _absolute(settled.log_dir, workdir))
+    folder.make()
+    scheduler = make(settled.scheduler)
+    trace = Trace(workdir / STATE / "trace.sqlite")
+    live = Registry()
+    image_dir = _absolute(settled.image_dir, workdir) or workdir / STATE / "images"
+    return Session(
+        workflow=workflow,
+        layers=layers,
+        scheduler=scheduler,
+        folder=folder,
+        trace=trace,
+        place=Place(workdir=str(workdir), sources=bridge.source_folders(workflow)),
+        images=ImageFolder(image_dir, say.info),
+        available=Availability(scheduler, workdir / STATE / "engines.json", say.warning),
+        submitter=Submitter(scheduler, folder, trace, str(workdir), say.warning),
+        live=live,
+        follower=Follower(
+            scheduler,
+            folder,
+            live,
+            queue_min_s=max(2.0, settings.poll_min),
+            queue_max_s=settings.poll_max,
+            late_s=max(5.0, workflow.execution_settings.latency_wait),
+        ),
+        largest=array_limit(settled.array, scheduler),
+        warn=say.warning,
+        pass_env=tuple(envvars),
+    )
+
+
+def array_limit(array: str | int, scheduler: Scheduler) -> int:
+    """Return how many tasks one submission holds: 1 without arrays, else the smaller limit."""
+    if array == "off":
+        return NO_ARRAY
+    most = scheduler.max_elements()
+    return most if array == "auto" else min(int(array), most)
+
+
+def _absolute(path: Path | None, workdir: Path) -> Path | None:
+    return None if path is None else workdir / Path(os.path.expandvars(path)).expanduser()
+
+
+def _command_line(settings: Any) -> dict[str, object]:
+    """Return the settings that were given, by the names of hpcctr.yaml."""
+    names = ("scheduler", "engine", "image_dir", "binds", "account", "partition", "array")
+    given = {name: getattr(settings, name) for name in (*names, "log_dir", "keep_logs")}
+    return {name: value for name, value in given.items() if value not in (None, [])}
+
+
+__all__ = ["HpcctrError", "Session", "open_session"]

@@ -1,0 +1,119 @@
+"""A captured job and its resolved settings → Task."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from snakemake_executor_plugin_hpcctr.diagnosis.evidence import Evidence
+from snakemake_executor_plugin_hpcctr.task import Bind, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from snakemake_executor_plugin_hpcctr.bridge.capture import Captured
+    from snakemake_executor_plugin_hpcctr.task import EngineName, Image, Resources
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+TMP_VARIABLES = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Folders that every task of a workflow needs to see.
+
+    Args:
+        workdir: The workflow's working directory, absolute.
+        sources: Folders with the Snakefile, scripts and cached sources.
+    """
+
+    workdir: str
+    sources: tuple[str, ...]
+
+
+def scratch_path(base: str, run_id: str, serial: int) -> str:
+    """Return the task's folder on its node; unique, so that no two tasks meet there."""
+    return posixpath.join(base, f"hpcctr-{os.getuid()}-{run_id}-{serial}")
+
+
+def declared_env(captured: Captured, threads: int, user: dict[str, str]) -> dict[str, str]:
+    """Return what the command finds in its environment: threads, Snakemake's own, the user's."""
+    counted = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    own = {k: v for k, v in captured.env.items() if k not in TMP_VARIABLES}
+    return {**counted, **own, **user}
+
+
+def container_binds(
+    place: Place, captured: Captured, own_paths: Iterable[str], user: Iterable[Bind]
+) -> tuple[Bind, ...]:
+    """Return the binds of a contained task; the user's come last and win.
+
+    Its own inputs, outputs and logs are visible wherever they are: the folder of each path
+    that no other bind covers is bound as well.
+    """
+    declared = tuple(user)
+    binds = [Bind(source=place.workdir, target=place.workdir)]
+    wanted = [*place.sources, *captured.bind_paths]
+    wanted += [posixpath.dirname(path) for path in own_paths]
+    for folder in dict.fromkeys(wanted):
+        if folder != "/" and not _covered(folder, (*binds, *declared)):
+            binds.append(Bind(source=folder, target=folder))
+    binds += [
+        Bind(source=host, target=inside, read_only=True)
+        for host, inside in captured.search_paths.items()
+        if posixpath.isdir(host)
+    ]
+    return (*binds, *declared)
+
+
+def _covered(path: str, binds: Iterable[Bind]) -> bool:
+    return any(
+        path == bind.target or path.startswith(bind.target.rstrip("/") + "/") for bind in binds
+    )
+
+
+def base_evidence(task: Task) -> Evidence:
+    """Return what is known of a task before it runs."""
+    resources = task.resources
+    return Evidence(
+        engine=task.engine,
+        image=task.image.reference if task.image else "",
+        binds=tuple(str(bind) for bind in task.binds),
+        mem_mb=resources.mem_mb,
+        runtime_min=resources.runtime_min,
+        gpus=resources.gpu.count if resources.gpu else 0,
+        partition=resources.partition or "",
+    )
+
+
+def choose_engine(
+    preference: tuple[EngineName, ...], image: Image | None, available: frozenset[EngineName]
+) -> EngineName | None:
+    """Return the first engine of the list that the nodes have; `host` for a rule without image.
+
+    None if there is none.
+    """
+    if image is None and preference != ("host",):
+        return "host"
+    return next((name for name in preference if name == "host" or name in available), None)
+
+
+def job_name(rule: str, wildcards: tuple[tuple[str, str], ...]) -> str:
+    """Return what the queue shows: the rule and its wildcard values, plain characters only."""
+    words = [rule, *(value for _, value in wildcards)]
+    text = ".".join(words)
+    return "".join(c if c.isalnum() or c in "._-+=" else "_" for c in text)[:80]
+
+
+def same_request(task: Task) -> tuple[str, Resources]:
+    """Return what must be equal for two tasks to share an array."""
+    return (task.rule, task.resources)

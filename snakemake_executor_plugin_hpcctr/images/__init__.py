@@ -1,0 +1,1 @@
+"""Images: what a reference means, and the folder of those that were pulled."""

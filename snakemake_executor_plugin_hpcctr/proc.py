@@ -1,0 +1,112 @@
+"""The one place that starts programs: argv in, code and text out, never through a shell."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from snakemake_executor_plugin_hpcctr.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+NOT_FOUND = 127
+TIMED_OUT = 124
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a finished program left behind."""
+
+    argv: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the program ended with exit code 0."""
+        return self.code == 0
+
+    def error(self, what: str, next_step: str = "") -> CommandError:
+        """Turn a failure into an error that shows the command and its last words."""
+        said = (self.err.strip() or self.out.strip() or "(no output)")[-2000:]
+        detail = f"{what}: `{shlex.join(self.argv)}` ended with exit code {self.code}:\n{said}"
+        return CommandError(detail, next_step=next_step)
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout_s: float = 60.0,
+    stdin: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+) -> Completed:
+    """Run a program to its end and return what it said.
+
+    Never raises for what the program does: a missing program has code 127, one that exceeds
+    `timeout_s` seconds is killed and has code 124, both with a sentence in `err`.
+    """
+    words = tuple(os.fspath(word) for word in argv)
+    try:
+        done = subprocess.run(  # noqa: S603 (argv list, no shell)
+            words,
+            input=stdin,
+            capture_output=True,
+            timeout=timeout_s,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+            check=False,
+            text=True,
+            errors="surrogateescape",
+        )
+    except FileNotFoundError:
+        return Completed(words, NOT_FOUND, "", f"{words[0]}: command not found")
+    except PermissionError:
+        return Completed(words, 126, "", f"{words[0]}: permission denied")
+    except subprocess.TimeoutExpired:
+        return Completed(words, TIMED_OUT, "", f"{words[0]}: no answer within {timeout_s:g} s")
+    return Completed(words, done.returncode, done.stdout, done.stderr)
+
+
+def start(
+    argv: Sequence[str | Path],
+    *,
+    output: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a process group of its own, both output streams appended to a file.
+
+    Raises:
+        CommandError: The program does not exist.
+    """
+    words = [os.fspath(word) for word in argv]
+    with output.open("ab") as stream:
+        try:
+            return subprocess.Popen(  # noqa: S603 (argv list, no shell)
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else dict(env),
+                cwd=cwd,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise CommandError(f"`{words[0]}` was not found on PATH") from error
+
+
+def find_program(name: str, *, extra_path: str = "/usr/sbin:/sbin") -> str | None:
+    """Return the full path of a program, or None.
+
+    `/usr/sbin` is searched too: Slurm's daemons live there, and it is not on an ordinary
+    user's PATH on Debian.
+    """
+    return shutil.which(name) or shutil.which(name, path=extra_path)

@@ -1,0 +1,1 @@
+"""Task → job script, and the exit marker that the script leaves behind."""

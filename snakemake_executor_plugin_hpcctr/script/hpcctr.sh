@@ -1,0 +1,223 @@
+# How a task runs on a compute node. Each task script sets the variables below, then calls
+# hpcctr_run. Needs bash 4.2 and coreutils; nothing of Snakemake, no Python.
+#
+#   hpcctr_task       number of the task within its run: SUBMISSION.INDEX
+#   hpcctr_marker     path of the exit marker, without the restart count that is appended
+#   hpcctr_workdir    where the command starts, outside and inside of a container
+#   hpcctr_shell      program that reads the command
+#   hpcctr_scratch    the task's own folder on this node: made here, removed at the end
+#   hpcctr_tmpdir     value of TMPDIR; made if it is missing
+#   hpcctr_gpus       how many GPUs the task asked for
+#   hpcctr_pass       names of variables that enter the container in any case
+#   hpcctr_clean      1: no other variable of the submitting environment enters the container
+#   hpcctr_engine     the engine's program; must be found on this node
+#   hpcctr_substitute a program to use where that one is missing, or empty
+#   hpcctr_image      path of the image, or empty
+#   hpcctr_sources    paths that must exist on this node (sources of binds)
+#   hpcctr_launch     the engine's command line; empty: the command runs on the host itself
+#   hpcctr_launch_env NAME=VALUE for the engine's own process
+#   hpcctr_command    the command
+# and the functions hpcctr_env (exports what the command must find), hpcctr_files (writes the
+# engine's files), hpcctr_once (work done once per node), hpcctr_after (clean-up).
+
+hpcctr_signalled=
+
+# Stop before the command has started: a word for the diagnosis, then a sentence for people.
+hpcctr_fail() {
+  hpcctr_setup=$1 hpcctr_detail=$2
+  printf 'hpcctr: %s: %s\n' "$1" "$2" >&2
+  return 1
+}
+
+hpcctr_now() {
+  if [[ ${EPOCHREALTIME-} ]]; then
+    hpcctr_time=${EPOCHREALTIME/,/.}
+  else
+    printf -v hpcctr_time '%(%s)T' -1
+  fi
+}
+
+hpcctr_check_node() {
+  local source
+  for source in "${hpcctr_sources[@]}"; do
+    [[ -e $source ]] || { hpcctr_fail bind_missing "$source"; return; }
+  done
+  [[ -d $hpcctr_workdir ]] || { hpcctr_fail workdir_missing "$hpcctr_workdir"; return; }
+  if [[ $hpcctr_engine ]] && ! type -P "$hpcctr_engine" >/dev/null; then
+    [[ $hpcctr_substitute ]] && type -P "$hpcctr_substitute" >/dev/null \
+      || { hpcctr_fail engine_missing "$hpcctr_engine"; return; }
+    hpcctr_launch[0]=$hpcctr_substitute
+  fi
+  if [[ $hpcctr_image && ! -e $hpcctr_image ]]; then
+    hpcctr_fail image_missing "$hpcctr_image"; return
+  fi
+  ((hpcctr_gpus == 0)) || hpcctr_check_gpu
+}
+
+# Slurm names the GPUs of a job in one of these variables.
+hpcctr_check_gpu() {
+  local visible=${CUDA_VISIBLE_DEVICES-${ROCR_VISIBLE_DEVICES-${GPU_DEVICE_ORDINAL-}}}
+  if [[ ! $visible || $visible == NoDevFiles ]]; then
+    hpcctr_fail no_gpu "the task asked for $hpcctr_gpus GPU(s), and the allocation on $HOSTNAME shows none"
+  fi
+}
+
+# A folder of that name may be left from a first run that Slurm started again; it is ours, or refused.
+hpcctr_make_scratch() {
+  local problem
+  [[ ! -O $hpcctr_scratch ]] || rm -rf -- "$hpcctr_scratch"
+  problem=$({ [[ -d ${hpcctr_scratch%/*} ]] || mkdir -p -- "${hpcctr_scratch%/*}"; } 2>&1 \
+    && mkdir -m 700 -- "$hpcctr_scratch" 2>&1 && mkdir -p -- "$hpcctr_tmpdir" 2>&1) \
+    || hpcctr_fail scratch "$problem"
+}
+
+# Write what the inside part of a contained task needs: its environment and its command.
+# Ambient variables are set only where the image sets none; the allocation's and the task's
+# own are set in any case. Those that describe the host's software stay outside.
+hpcctr_write_inside() {
+  local name
+  {
+    if ((! hpcctr_clean)); then
+      for name in $(compgen -e); do
+        case $name in
+          PATH | HOME | PWD | OLDPWD | SHELL | SHLVL | USER | LOGNAME | HOSTNAME | MAIL | TERM | _) ;;
+          TMPDIR | TMP | TEMP | TEMPDIR | XDG_* | DBUS_* | SSH_* | DISPLAY | XAUTHORITY | LS_COLORS) ;;
+          LD_* | PYTHONPATH | PYTHONHOME | PYTHONSTARTUP | PERL5LIB | PERLLIB | R_HOME | R_LIBS* | CONDA_* | VIRTUAL_ENV) ;;
+          MODULE* | LMOD* | _LM* | __LM* | LOADEDMODULES | MANPATH | INFOPATH | BASH* | PS[0-9] | PROMPT_COMMAND) ;;
+          APPTAINER* | SINGULARITY* | ENROOT_* | PYXIS_* | NVIDIA_VISIBLE_DEVICES | NVIDIA_DRIVER_CAPABILITIES) ;;
+          SLURM* | SBATCH_* | SRUN_* | CUDA_VISIBLE_DEVICES | ROCR_VISIBLE_DEVICES | HIP_VISIBLE_DEVICES | GPU_DEVICE_ORDINAL) ;;
+          *) printf '[ -n "${%s+x}" ] || ' "$name"; hpcctr_export_line "$name" ;;
+        esac
+      done
+      printf '[ -n "${PYTHONNOUSERSITE+x}" ] || export PYTHONNOUSERSITE=1\n'
+    fi
+    for name in ${!SLURM_@} CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES GPU_DEVICE_ORDINAL "${hpcctr_pass[@]}"; do
+      [[ -z ${!name+x} ]] || hpcctr_export_line "$name"
+    done
+    printf '%s' "$hpcctr_declared"
+  } >"$hpcctr_scratch/environment" \
+    && printf '%s\n' "$hpcctr_command" >"$hpcctr_scratch/command" \
+    && hpcctr_files || hpcctr_fail scratch "cannot write to $hpcctr_scratch"
+}
+
+# One `export NAME='value'` line that sh, dash and busybox read back byte for byte.
+hpcctr_export_line() {
+  local quote="'" escaped="'\\''"
+  printf "export %s='%s'\n" "$1" "${!1//$quote/$escaped}"
+}
+
+# The engine's process sees only these variables, so that a line in somebody's .bashrc
+# (APPTAINER_BIND=…, ENROOT_…=…) cannot change a task.
+hpcctr_engine_env() {
+  local name nvidia=void
+  ((hpcctr_gpus)) && [[ -e /dev/nvidiactl ]] && nvidia=all
+  hpcctr_process_env=("NVIDIA_VISIBLE_DEVICES=$nvidia" NVIDIA_DRIVER_CAPABILITIES=compute,utility)
+  for name in PATH HOME USER LOGNAME TERM XDG_RUNTIME_DIR APPTAINER_CACHEDIR APPTAINER_TMPDIR \
+    SINGULARITY_CACHEDIR SINGULARITY_TMPDIR http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY \
+    CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES GPU_DEVICE_ORDINAL ${!SLURM_@}; do
+    # A step inherits its request from the job by itself; a second copy that differs is refused.
+    [[ -z ${!name+x} || $name == SLURM_TRES_PER_TASK ]] || hpcctr_process_env+=("$name=${!name}")
+  done
+  hpcctr_process_env+=("${hpcctr_launch_env[@]}")
+}
+
+hpcctr_start() {
+  if ((${#hpcctr_launch[@]} == 0)); then
+    hpcctr_start_on_host
+    return
+  fi
+  hpcctr_write_inside && hpcctr_engine_env && hpcctr_once || return
+  local outside
+  outside=$(readlink /proc/self/ns/mnt)
+  set -m
+  env -i "${hpcctr_process_env[@]}" "${hpcctr_launch[@]}" \
+    /bin/sh "$hpcctr_library/inside.sh" "$hpcctr_scratch" "$hpcctr_workdir" "$hpcctr_shell" "$outside" </dev/null &
+  hpcctr_pid=$! hpcctr_target=$!
+  set +m
+}
+
+# `set -m` gives the command a process group of its own (and keeps bash from ignoring SIGINT in
+# it). On the host a signal goes to the whole group; a container's engine gets it alone and
+# passes it on, since its group includes the process that mounts the image.
+hpcctr_start_on_host() {
+  set -m
+  (
+    eval "$hpcctr_declared"
+    cd -- "$hpcctr_workdir" || exit
+    if ((${#hpcctr_command} < 100000)); then
+      exec "$hpcctr_shell" -c "$hpcctr_command"
+    fi
+    printf '%s\n' "$hpcctr_command" >"$hpcctr_scratch/command" && exec "$hpcctr_shell" "$hpcctr_scratch/command"
+  ) </dev/null &
+  hpcctr_pid=$! hpcctr_target=-$!
+  set +m
+}
+
+hpcctr_forward() {
+  hpcctr_signalled=$1
+  [[ ! ${hpcctr_target-} ]] || kill -s "$1" -- "$hpcctr_target" 2>/dev/null
+}
+
+# `wait` ends early when a trapped signal arrives: wait again until the command really ended.
+hpcctr_wait() {
+  while :; do
+    hpcctr_signalled=
+    wait "$hpcctr_pid"
+    hpcctr_code=$?
+    [[ $hpcctr_signalled ]] || return 0
+  done
+}
+
+# Peak memory and processes killed for memory, from the cgroup that Slurm made for this step.
+hpcctr_read_memory() {
+  local line folder=
+  hpcctr_peak= hpcctr_oom=
+  [[ ${SLURM_JOB_ID-} && -r /proc/self/cgroup ]] || return 0
+  while IFS= read -r line; do
+    case $line in
+      *:memory:*/job_"$SLURM_JOB_ID"/*) folder=/sys/fs/cgroup/memory${line#*:memory:} ;;
+      0::*/job_"$SLURM_JOB_ID"/*) [[ $folder ]] || folder=/sys/fs/cgroup${line#0::} ;;
+    esac
+  done </proc/self/cgroup
+  [[ $folder ]] || return 0
+  folder=${folder%/task_*}
+  for line in "$folder/memory.peak" "$folder/memory.max_usage_in_bytes"; do
+    [[ ! -r $line ]] || IFS= read -r hpcctr_peak <"$line"
+  done
+  for line in "$folder/memory.events" "$folder/memory.oom_control"; do
+    [[ ! -r $line ]] || while read -r name count; do
+      [[ $name != oom_kill ]] || hpcctr_oom=$count
+    done <"$line"
+  done
+}
+
+# The marker appears whole or not at all; a job that Slurm started again writes another one.
+hpcctr_write_marker() {
+  local path=$hpcctr_marker.${SLURM_RESTART_COUNT:-0} times
+  hpcctr_now
+  hpcctr_read_memory
+  times >"$hpcctr_scratch/times" 2>/dev/null && { read -r _ _; read -r hpcctr_user hpcctr_system; } <"$hpcctr_scratch/times"
+  printf '%s\n' "exit=$hpcctr_code" "setup=${hpcctr_setup-}" "started=$hpcctr_started" "ended=$hpcctr_time" \
+    "host=${SLURMD_NODENAME:-$HOSTNAME}" "job=${SLURM_JOB_ID-}" "user=${hpcctr_user-}" "system=${hpcctr_system-}" \
+    "peak=$hpcctr_peak" "oom=$hpcctr_oom" "signal=${hpcctr_last_signal-}" "detail=${hpcctr_detail//$'\n'/ }" \
+    >"$path.part" && mv -f -- "$path.part" "$path"
+}
+
+hpcctr_run() {
+  local signal
+  hpcctr_setup= hpcctr_detail= hpcctr_code=1 hpcctr_pid=
+  hpcctr_library=${BASH_SOURCE[0]%/*}
+  hpcctr_now
+  hpcctr_started=$hpcctr_time
+  for signal in TERM INT HUP USR1 USR2; do
+    trap "hpcctr_last_signal=$signal; hpcctr_forward $signal" "$signal"
+  done
+  hpcctr_check_node && hpcctr_make_scratch && hpcctr_start && hpcctr_wait
+  if [[ -s $hpcctr_scratch/setup-failed ]]; then
+    { IFS= read -r hpcctr_setup; IFS= read -r hpcctr_detail; } <"$hpcctr_scratch/setup-failed"
+  fi
+  hpcctr_write_marker
+  hpcctr_after
+  [[ ! -O $hpcctr_scratch ]] || rm -rf -- "$hpcctr_scratch"
+  exit "$hpcctr_code"
+}

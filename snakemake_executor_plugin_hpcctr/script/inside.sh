@@ -1,0 +1,23 @@
+# The part of a task that runs inside its container; POSIX sh, started by hpcctr.sh as
+#   sh inside.sh SCRATCH WORKDIR SHELL MOUNT_NAMESPACE_OF_THE_HOST
+# It sets the environment, goes to the working directory and becomes the command.
+
+fail() {
+  printf '%s\n%s\n' "$1" "$2" >"$scratch/setup-failed"
+  printf 'hpcctr: %s: %s\n' "$1" "$2" >&2
+  exit 1
+}
+
+scratch=$1 workdir=$2 shell=$3 outside=$4
+
+inside=$(readlink /proc/self/ns/mnt 2>/dev/null)
+if [ -n "$inside" ] && [ "$inside" = "$outside" ]; then
+  fail not_contained "the command would run on the bare host; the engine did not start a container"
+fi
+# Without a PATH in the image the shell has its own default; bash puts the current folder into it.
+PATH=${PATH%:.}
+export PATH
+. "$scratch/environment"
+cd "$workdir" || fail workdir_missing "$workdir"
+command -v "$shell" >/dev/null 2>&1 || fail shell_missing "$shell"
+exec "$shell" "$scratch/command"

@@ -1,0 +1,70 @@
+"""The exit marker: what a task's script leaves behind when it ends."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MINUTES = re.compile(r"(\d+)m([\d.]+)s")
+
+
+@dataclass(frozen=True)
+class Marker:
+    """One attempt of a task as its own script saw it. None where it could not be measured.
+
+    Args:
+        exit_code: Exit code of the command; 1 if `setup` stopped it before.
+        setup: Why the command was never started, "" if it was (words in hpcctr.sh).
+        detail: The path or sentence that belongs to `setup`.
+        started: Seconds since 1970.
+        ended: Seconds since 1970, both by the node's clock.
+        host: The node.
+        cpu_s: CPU seconds of the command and its children.
+        peak_mb: Peak memory of the step's cgroup, MiB.
+        oom_kills: Processes of the step that were killed for memory.
+        signal: Name of the last signal that reached the script, "" if none.
+    """
+
+    exit_code: int
+    setup: str = ""
+    detail: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    host: str = ""
+    cpu_s: float | None = None
+    peak_mb: float | None = None
+    oom_kills: int = 0
+    signal: str = ""
+
+    @property
+    def success(self) -> bool:
+        """Whether the command succeeded: exit code 0, and nothing was killed for memory."""
+        return self.exit_code == 0 and not self.setup and self.oom_kills == 0
+
+
+def parse_marker(text: str) -> Marker | None:
+    """Read a marker; None if it is not whole (a full disk, a file system that shows it late)."""
+    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    try:
+        return Marker(
+            exit_code=int(fields["exit"]),
+            setup=fields["setup"],
+            detail=fields["detail"],
+            started=float(fields["started"]),
+            ended=float(fields["ended"]),
+            host=fields["host"],
+            cpu_s=_cpu_seconds(fields["user"], fields["system"]),
+            peak_mb=int(fields["peak"]) / 2**20 if fields["peak"] else None,
+            oom_kills=int(fields["oom"] or 0),
+            signal=fields["signal"],
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _cpu_seconds(*times: str) -> float | None:
+    """Add up times as bash's `times` prints them: `0m1.250s`."""
+    found = [MINUTES.fullmatch(text) for text in times]
+    if not all(found):
+        return None
+    return sum(int(m[1]) * 60 + float(m[2]) for m in found if m)

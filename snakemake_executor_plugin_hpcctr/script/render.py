@@ -1,0 +1,120 @@
+"""Task → the text of its job script."""
+
+from __future__ import annotations
+
+import posixpath
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from snakemake_executor_plugin_hpcctr.script.quote import array, exports, heredoc, quote, words
+
+if TYPE_CHECKING:
+    from snakemake_executor_plugin_hpcctr.engines.base import Launch, OncePerNode
+    from snakemake_executor_plugin_hpcctr.task import Task
+
+#: Static parts of every task, copied once into the folder of a run.
+LIBRARY = ("hpcctr.sh", "inside.sh")
+
+
+def library_text(name: str) -> str:
+    """Return one of the files in LIBRARY."""
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def render_task(task: Task, launch: Launch, *, number: str, library: str, marker: str) -> str:
+    """Return the job script of a task; `bash SCRIPT` runs it by hand, too.
+
+    Args:
+        task: What to run.
+        launch: How its engine starts it.
+        number: The task's number within its run, `SUBMISSION.INDEX`.
+        library: Absolute folder that holds the files of LIBRARY on the node.
+        marker: Absolute path of the exit marker, without the restart count.
+    """
+    shell = posixpath.basename(task.interpreter) if launch.contained else task.interpreter
+    variables = {
+        "hpcctr_task": number,
+        "hpcctr_marker": marker,
+        "hpcctr_workdir": task.workdir,
+        "hpcctr_shell": shell,
+        "hpcctr_scratch": task.scratch,
+        "hpcctr_tmpdir": task.tmpdir,
+        "hpcctr_gpus": str(task.resources.gpu.count if task.resources.gpu else 0),
+        "hpcctr_clean": str(int(task.clean_env)),
+        "hpcctr_engine": launch.argv[0] if launch.argv else "",
+        "hpcctr_substitute": launch.substitute,
+        "hpcctr_image": _image_path(task),
+    }
+    mark, body = heredoc(task.command, "END_OF_COMMAND")
+    declared, declared_body = heredoc(exports(_environment(task)), "END_OF_ENVIRONMENT")
+    return "".join(
+        [
+            _header(task, number),
+            f"source {quote(library + '/hpcctr.sh')}\n\n",
+            "".join(f"{name}={quote(value)}\n" for name, value in variables.items()),
+            array("hpcctr_sources", _sources(task, launch)) + "\n",
+            array("hpcctr_pass", task.pass_env) + "\n",
+            array("hpcctr_launch", launch.argv) + "\n",
+            array("hpcctr_launch_env", (f"{k}={v}" for k, v in launch.env.items())) + "\n\n",
+            _functions(launch),
+            "# What the command finds in its environment:\n",
+            f"IFS= read -r -d '' hpcctr_declared {declared}\n{declared_body}\n",
+            "# The command:\n",
+            f"IFS= read -r -d '' hpcctr_command {mark}\n{body}",
+            "hpcctr_command=${hpcctr_command%$'\\n'}\n\nhpcctr_run\n",
+        ]
+    )
+
+
+def _header(task: Task, number: str) -> str:
+    image = f", image {task.image.reference}" if task.image else ""
+    lines = [
+        f"hpcctr task {number}: {task.title}, attempt {task.attempt}",
+        f"engine {task.engine}{image}",
+        "by hand: bash THIS_FILE (writes the exit marker and uses the same temporary folder)",
+    ]
+    # A wildcard may hold any character: a newline must not end the comment.
+    comments = "".join(f"# {' '.join(line.split())}\n" for line in lines)
+    return f"#!/bin/bash\n{comments}"
+
+
+def _environment(task: Task) -> dict[str, str]:
+    """Return the declared variables, with the four names of the temporary folder."""
+    folder = dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), task.tmpdir)
+    return {**folder, **task.env}
+
+
+def _image_path(task: Task) -> str:
+    image = task.image
+    return image.location if image and image.format in {"sif", "sqsh", "directory"} else ""
+
+
+def _sources(task: Task, launch: Launch) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(bind.source for bind in task.binds)) if launch.contained else ()
+
+
+def _functions(launch: Launch) -> str:
+    writes = []
+    for name, text in launch.files.items():
+        mark, body = heredoc(text, "END_OF_FILE")
+        writes.append(f'cat >"$hpcctr_scratch"/{quote(name)} {mark}\n{body}')
+    files = "".join(writes) or ":\n"
+    once = _once(launch.before) if launch.before else "  :\n"
+    after = "".join(f"  {words(argv)} >/dev/null\n" for argv in launch.after) or "  :\n"
+    return (
+        f"hpcctr_files() {{\n{files}}}\n\n"
+        f"hpcctr_once() {{\n{once}}}\n\n"
+        f"hpcctr_after() {{\n{after}}}\n\n"
+    )
+
+
+def _once(work: OncePerNode) -> str:
+    """Return shell lines that do the work under a lock, unless another task has done it.
+
+    The engine's own environment is used, or the work would not find what it made.
+    """
+    engine = 'env -i "${hpcctr_process_env[@]}"'
+    return (
+        f"  (\n    flock 9\n    {engine} {words(work.check)} || {engine} {words(work.do)} >&2\n"
+        f"  ) 9>>{quote(work.lock)} || hpcctr_fail engine_failed {quote(words(work.do))}\n"
+    )

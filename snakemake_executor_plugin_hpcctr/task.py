@@ -1,0 +1,239 @@
+"""What a compute node runs, fully resolved: frozen values without I/O.
+
+Units: memory in MiB as Slurm's `--mem` counts it, time in minutes, everything else a count.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from snakemake_executor_plugin_hpcctr.errors import ConfigError
+
+EngineName = Literal["apptainer", "enroot", "pyxis", "host"]
+ImageFormat = Literal["sif", "sqsh", "directory", "registry", "container"]
+GpuVendor = Literal["nvidia", "amd"]
+
+BIND_MODES = {"ro": True, "rw": False}
+
+
+class Frozen(BaseModel):
+    """Base of all values here: immutable, hashable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Bind(Frozen):
+    """One host path made visible in a container.
+
+    Args:
+        source: Absolute path on the node.
+        target: Absolute path in the container.
+        read_only: Whether the container may not write there.
+    """
+
+    source: str
+    target: str
+    read_only: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Bind:
+        """Read `SRC[:DST[:ro|rw]]`.
+
+        Raises:
+            ConfigError: A relative path, a fourth field, or a mode other than ro and rw.
+        """
+        parts = text.split(":")
+        if len(parts) > 3 or (len(parts) == 3 and parts[2] not in BIND_MODES):  # noqa: PLR2004
+            raise ConfigError(
+                f"bind {text!r} has too many `:`, or a mode other than ro and rw",
+                next_step="write SRC:DST or SRC:DST:ro; for a path that itself contains `:`, "
+                "give the bind as a mapping in hpcctr.yaml: {source: …, target: …}",
+            )
+        source, target = parts[0], parts[1] if len(parts) > 1 else parts[0]
+        for path in (source, target):
+            if not path.startswith("/"):
+                raise ConfigError(
+                    f"bind {text!r} has a path that is not absolute: {path!r}",
+                    next_step="write the whole path from `/`; a compute node has no current "
+                    "folder of yours to resolve it against",
+                )
+        return cls(
+            source=posixpath.normpath(source),
+            target=posixpath.normpath(target),
+            read_only=len(parts) == 3 and BIND_MODES[parts[2]],  # noqa: PLR2004
+        )
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.target}" + (":ro" if self.read_only else "")
+
+
+class Image(Frozen):
+    """A container image.
+
+    Args:
+        reference: What the user wrote, for messages.
+        location: An absolute path; for `registry` a reference as in `docker://host/repo:tag`;
+            for `container` the name of an existing Enroot container.
+        format: What `location` is.
+        identity: Changes with the content (size and time of a file, or a digest); "" if unknown.
+    """
+
+    reference: str
+    location: str
+    format: ImageFormat
+    identity: str = ""
+
+
+class Gpu(Frozen):
+    """A request for GPUs.
+
+    Args:
+        count: GPUs of the whole job, at least 1.
+        model: The scheduler's name for a model (Slurm: the type in `gpu:TYPE:N`).
+        vendor: Decides `--nv` or `--rocm`.
+    """
+
+    count: int = Field(ge=1)
+    model: str | None = None
+    vendor: GpuVendor = "nvidia"
+
+
+class Resources(Frozen):
+    """What a task asks of the scheduler. None leaves the scheduler's own default.
+
+    Args:
+        cpus_per_task: CPUs of each task.
+        mem_mb: Memory per node, MiB.
+        mem_mb_per_cpu: Memory per allocated CPU, MiB; only one of the two is set.
+        runtime_min: Time limit, minutes.
+        gpu: GPUs of the job.
+        gres: Raw generic resources, as in Slurm's `--gres`.
+        extra: More options for the scheduler's submit command, as separate words.
+    """
+
+    cpus_per_task: int = Field(default=1, ge=1)
+    mem_mb: int | None = None
+    mem_mb_per_cpu: int | None = None
+    runtime_min: int | None = None
+    tmp_mb: int | None = None
+    gpu: Gpu | None = None
+    gres: str | None = None
+    cpus_per_gpu: int | None = None
+    nodes: int | None = None
+    tasks: int | None = None
+    tasks_per_node: int | None = None
+    tasks_per_gpu: int | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    reservation: str | None = None
+    constraint: str | None = None
+    clusters: str | None = None
+    wckey: str | None = None
+    requeue: bool = False
+    extra: tuple[str, ...] = ()
+
+
+class ApptainerOptions(Frozen):
+    """Options that only Apptainer and Singularity have; names are those of their flags."""
+
+    program: str = "apptainer"
+    cleanenv: bool = False
+    containall: bool = False
+    no_home: bool = False
+    fakeroot: bool = False
+    writable_tmpfs: bool = False
+    overlay: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
+    extra_args: tuple[str, ...] = ()
+
+
+class EnrootOptions(Frozen):
+    """Options of `enroot start`, and how its containers are kept.
+
+    Args:
+        create: Unpack the image once per node (`enroot create`) and start that container,
+            in place of mounting the image for each task.
+        keep: Leave such a container on the node for later tasks and runs.
+        paths: ENROOT_* variables, e.g. `{"ENROOT_DATA_PATH": "/scratch/enroot"}`.
+    """
+
+    root: bool = False
+    rw: bool = False
+    mount_home: bool = True
+    create: bool = False
+    keep: bool = True
+    paths: dict[str, str] = Field(default_factory=dict)
+    extra_args: tuple[str, ...] = ()
+
+
+class PyxisOptions(Frozen):
+    """The `--container-*` options of pyxis 0.24 that no other setting covers."""
+
+    name: str | None = None
+    save: str | None = None
+    mount_home: bool = True
+    remap_root: bool | None = None
+    entrypoint: bool = False
+    entrypoint_log: bool = False
+    writable: bool | None = None
+    env: tuple[str, ...] = ()
+    unshare: tuple[str, ...] = ()
+    extra_args: tuple[str, ...] = ()
+
+
+class EngineOptions(Frozen):
+    """One block of options per engine; a task uses the block of its own engine."""
+
+    apptainer: ApptainerOptions = ApptainerOptions()
+    enroot: EnrootOptions = EnrootOptions()
+    pyxis: PyxisOptions = PyxisOptions()
+
+
+class Task(Frozen):
+    """One command, its container and its request.
+
+    Args:
+        key: Durable identity (rule, wildcards, outputs); equal in every run of the workflow.
+        rule: Name of the rule.
+        wildcards: Names and values, in the rule's order.
+        attempt: 1 for the first try.
+        command: The shell text, prefix and suffix included, exactly as it is to run.
+        interpreter: Program that reads `command`: a path on the host, a bare name in a container.
+        engine: What starts the container.
+        image: None for the engine `host`.
+        binds: All binds, those that hpcctr adds included; later ones win on a nested target.
+        workdir: Absolute path, the same outside and inside.
+        env: Variables that the command finds, whatever the image or the node says.
+        pass_env: Names whose values come from the submitting environment (secrets too).
+        clean_env: Keep every other variable of the submitting environment out.
+        scratch: Folder on the node that the script makes for the task and removes at the end.
+        tmpdir: Value of `$TMPDIR`: a folder in `scratch`, or one that the user names.
+    """
+
+    key: str
+    rule: str
+    wildcards: tuple[tuple[str, str], ...] = ()
+    attempt: int = 1
+    command: str
+    interpreter: str = "/bin/bash"
+    engine: EngineName = "host"
+    image: Image | None = None
+    binds: tuple[Bind, ...] = ()
+    workdir: str
+    env: dict[str, str] = Field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
+    clean_env: bool = False
+    scratch: str
+    tmpdir: str
+    resources: Resources = Resources()
+    options: EngineOptions = EngineOptions()
+
+    @property
+    def title(self) -> str:
+        """Rule and wildcard values for people: `train (lr=0.1)`."""
+        values = ", ".join(f"{name}={value}" for name, value in self.wildcards)
+        return f"{self.rule} ({values})" if values else self.rule

@@ -1,0 +1,153 @@
+"""The folder of a run: the one place that composes paths of scripts, markers and logs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snakemake_executor_plugin_hpcctr.errors import ConfigError
+from snakemake_executor_plugin_hpcctr.script.marker import Marker, parse_marker
+from snakemake_executor_plugin_hpcctr.script.render import LIBRARY, library_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: State of hpcctr in a working directory; safe to delete when nothing runs.
+STATE = Path(".snakemake/hpcctr")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A task's number within its run: the submission, and the index within that."""
+
+    submission: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.submission}.{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> tuple[Number, int] | None:
+        """Read a marker's file name `SUBMISSION.INDEX.RESTART`; None if it is another file."""
+        parts = text.split(".")
+        if len(parts) != 3 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004
+            return None
+        submission, index, restart = map(int, parts)
+        return cls(submission, index), restart
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run; created by `make`.
+
+    Args:
+        path: Absolute.
+        logs: Absolute folder of the tasks' logs.
+    """
+
+    path: Path
+    logs: Path
+
+    @property
+    def run_id(self) -> str:
+        """The run's name, unique in the world."""
+        return self.path.name
+
+    @property
+    def markers(self) -> Path:
+        """The folder that the head scans."""
+        return self.path / "markers"
+
+    def script(self, number: Number) -> Path:
+        """Return the path of a task's script."""
+        return self.path / "tasks" / f"{number}.sh"
+
+    def marker(self, number: Number) -> Path:
+        """Return the path of a task's exit marker, without the restart count."""
+        return self.markers / str(number)
+
+    def batch_file(self, submission: int) -> Path:
+        """Return the path of the script that the scheduler gets."""
+        return self.path / "batch" / f"{submission}.sh"
+
+    def log(self, rule: str, number: Number) -> Path:
+        """Return the path of a task's log; only the index differs within a submission."""
+        return self.logs / rule / f"{self.run_id}.{number}.log"
+
+    def make(self) -> None:
+        """Create the folders and the static parts of every script.
+
+        Raises:
+            ConfigError: A folder cannot be written.
+        """
+        try:
+            for name in ("tasks", "batch", "markers"):
+                (self.path / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.logs.mkdir(parents=True, exist_ok=True)
+            probe = self.logs / f".write-test-{self.run_id}"
+            probe.touch()
+            probe.unlink()
+            for name in LIBRARY:
+                write_atomically(self.path / name, library_text(name))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write to {error.filename}: {error.strerror}",
+                next_step="free space or permissions there, or name another log folder with "
+                "--hpcctr-log-dir",
+            ) from error
+
+    def make_log_folder(self, rule: str) -> None:
+        """Create the log folder of a rule: Slurm starts no job whose log folder is missing."""
+        (self.logs / rule).mkdir(parents=True, exist_ok=True)
+
+    def finished(
+        self, known: Iterable[tuple[Number, int]] = ()
+    ) -> dict[tuple[Number, int], Marker]:
+        """Read the markers that are new, in one scan of the folder (which refreshes NFS, too).
+
+        Args:
+            known: Number and restart count of markers that were read before.
+        """
+        seen = known if isinstance(known, set) else set(known)
+        found: dict[tuple[Number, int], Marker] = {}
+        with os.scandir(self.markers) as entries:
+            for entry in entries:
+                key = Number.parse(entry.name)
+                if key is None or key in seen:
+                    continue
+                marker = _read_marker(entry.path)
+                if marker is not None:
+                    found[key] = marker
+        return found
+
+    def remove(self) -> None:
+        """Remove the run's scripts and markers; its logs stay."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def new_run(workdir: Path, logs: Path | None) -> RunFolder:
+    """Name a new run of a working directory; nothing is created yet."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    run_id = f"{stamp}-{secrets.token_hex(3)}"
+    state = workdir / STATE
+    return RunFolder(path=state / "runs" / run_id, logs=logs or state / "logs")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it: it is there whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+    part.replace(path)
+
+
+def _read_marker(path: str) -> Marker | None:
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    return parse_marker(text)

@@ -1,0 +1,121 @@
+"""One SQLite database per working directory: a row for each attempt of each task."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One attempt of a task. Times are seconds since 1970; None where not known.
+
+    Args:
+        run: The run's name.
+        number: Number of the task in its run.
+        key: Durable identity of the job.
+        rule: Rule.
+        wildcards: `name=value`, comma-separated.
+        attempt: Snakemake's attempt, from 1.
+        engine: Engine.
+        image: Image as the user wrote it.
+        element: The scheduler's id, `123` or `123_4`; "" until it was submitted.
+        tag: Unique tag of the submission.
+        log: Path of the log.
+        submitted: When it was handed to the scheduler (the head's clock).
+        started: When the command started (the node's clock).
+        ended: When it ended (the node's clock).
+        node: Where it ran.
+        exit_code: Exit code of the command.
+        cpu_s: CPU seconds.
+        peak_mb: Peak memory, MiB.
+        cause: "ok", or the cause of the failure (see the catalogue of causes).
+    """
+
+    run: str
+    number: str
+    key: str
+    rule: str
+    wildcards: str
+    attempt: int
+    engine: str
+    image: str
+    element: str
+    tag: str
+    log: str
+    submitted: float
+    started: float | None = None
+    ended: float | None = None
+    node: str | None = None
+    exit_code: int | None = None
+    cpu_s: float | None = None
+    peak_mb: float | None = None
+    cause: str | None = None
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+ENDING = ("started", "ended", "node", "exit_code", "cpu_s", "peak_mb", "cause")
+
+
+class Trace:
+    """The database; safe to use from the head's two threads.
+
+    Writing is batched by the caller: one transaction per call.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
+        # A journal file works on NFS, where SQLite's shared-memory WAL does not.
+        self._connection.execute("PRAGMA synchronous=OFF")
+        columns = ", ".join(COLUMNS)
+        self._connection.execute(
+            f"CREATE TABLE IF NOT EXISTS tasks ({columns}, PRIMARY KEY (run, number))"
+        )
+        self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self._connection.commit()
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Record tasks that are about to be submitted."""
+        marks = ", ".join("?" * len(COLUMNS))
+        values = [tuple(asdict(row).values()) for row in rows]
+        with self._lock, self._connection:
+            self._connection.executemany(f"INSERT INTO tasks VALUES ({marks})", values)  # noqa: S608 (constant text)
+
+    def submitted(self, run: str, elements: Sequence[tuple[str, str]]) -> None:
+        """Record the scheduler's ids: pairs of number and element."""
+        with self._lock, self._connection:
+            self._connection.executemany(
+                "UPDATE tasks SET element=? WHERE run=? AND number=?",
+                [(element, run, number) for number, element in elements],
+            )
+
+    def ended(self, rows: Iterable[Row]) -> None:
+        """Record how tasks ended."""
+        settings = ", ".join(f"{name}=:{name}" for name in ENDING)
+        with self._lock, self._connection:
+            self._connection.executemany(
+                f"UPDATE tasks SET {settings} WHERE run=:run AND number=:number",  # noqa: S608 (constant text)
+                [asdict(row) for row in rows],
+            )
+
+    def rows(self, run: str | None = None) -> list[Row]:
+        """Return all tasks, or those of one run, in the order of their submission."""
+        query = f"SELECT {', '.join(COLUMNS)} FROM tasks"  # noqa: S608 (constant text)
+        where, values = (" WHERE run=?", (run,)) if run else ("", ())
+        with self._lock:
+            found = self._connection.execute(f"{query}{where} ORDER BY rowid", values).fetchall()
+        return [Row(*values) for values in found]
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._connection.close()
