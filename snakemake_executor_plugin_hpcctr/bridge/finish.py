@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.script.marker import Marker
+
+#: How snakemake.script (9.17–9.27) names its copy of a script.
+SCRIPT = re.compile(r"/[^\s'\"]*/\.snakemake/scripts/tmp[a-z0-9_]+\.[^\s'\"]+")
 
 
 def write_benchmark(workflow: Any, job: Any, marker: Marker) -> None:
@@ -46,7 +51,16 @@ def fetch_from_cache(workflow: Any, job: Any) -> bool:
     if not is_cached(workflow, job):
         return False
     try:
+        workflow.async_run(job.prepare())
         workflow.async_run(job.rule.cache.fetch(job))
     except CacheMissException:
         return False
     return True
+
+
+def remove_script(workflow: Any, command: str) -> None:
+    """Remove the file that Snakemake made of a `script:` rule, as it does after a local run."""
+    if not workflow.execution_settings.cleanup_scripts:
+        return
+    for path in SCRIPT.findall(command):
+        Path(path).unlink(missing_ok=True)

@@ -107,6 +107,17 @@ def source_folders(workflow: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.path.abspath(f) for f in folders if f and os.path.isdir(f)))  # noqa: PTH100, PTH112 (as the rest)
 
 
+def contained_member(job: Any) -> str | None:
+    """Return a rule of the group whose container nobody would start; None if there is none.
+
+    Snakemake on the node starts containers itself, but only with `--sdm apptainer`.
+    """
+    if not is_group(job):
+        return None
+    lost = (m.rule.name for m in job.jobs if m.container_img_url and m.container_img is None)
+    return next(lost, None)
+
+
 def own_paths(job: Any) -> list[str]:
     """Return absolute paths of inputs, outputs and logs, with what links among them point to."""
     paths = [os.path.abspath(f) for f in (*job.input, *job.output, *job.log)]  # noqa: PTH100 (speed)

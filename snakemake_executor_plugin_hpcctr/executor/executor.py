@@ -89,10 +89,13 @@ class Executor(RemoteExecutor):
 
     def _task_of(self, session: Session, job: Any, scratch: str, tmpdir: str) -> Task | None:
         """Return the job's task; None if that failed, which is reported as the job's error."""
-        from snakemake_executor_plugin_hpcctr.bridge import jobs  # noqa: PLC0415 (start-up time)
+        from snakemake_executor_plugin_hpcctr.bridge import finish, jobs  # noqa: PLC0415 (start-up time)
         from snakemake_executor_plugin_hpcctr.errors import EngineError, HpcctrError  # noqa: PLC0415 (start-up time)
 
         try:
+            if finish.fetch_from_cache(self.workflow, job):
+                self.report_job_success(SubmittedJobInfo(job))
+                return None
             return session.task_of(job, scratch, tmpdir, self.format_job_exec)
         except EngineError as error:
             raise WorkflowError(str(error)) from None

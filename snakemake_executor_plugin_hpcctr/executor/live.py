@@ -23,6 +23,7 @@ class Live:
         job: Snakemake's job; only the executor looks into it.
         number: The task's number within the run.
         title: Rule and wildcards, for people.
+        command: What it runs.
         script: Its job script.
         log: Its log.
         evidence: What is known of it beforehand (engine, image, request).
@@ -37,6 +38,7 @@ class Live:
     job: Any
     number: Number
     title: str
+    command: str
     script: Path
     log: Path
     evidence: Evidence

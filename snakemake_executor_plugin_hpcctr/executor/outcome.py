@@ -53,6 +53,7 @@ async def after_success(workflow: Any, ended: Ended) -> None:
     if ended.marker is not None:
         finish.write_benchmark(workflow, ended.task.job, ended.marker)
     await finish.store_in_cache(workflow, ended.task.job)
+    finish.remove_script(workflow, ended.task.command)
     show_late_files(ended)
 
 

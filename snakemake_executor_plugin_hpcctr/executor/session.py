@@ -117,8 +117,11 @@ class Session:
     def _image_and_engine(
         self, job: Any, rule: str, resolved: Resolved
     ) -> tuple[Image | None, EngineName]:
+        if bridge.needs_snakemake(job):
+            _refuse_lost_container(job)
+            return None, "host"
         wanted = bridge.image_of(job) or resolved.image
-        if wanted is None or bridge.needs_snakemake(job):
+        if wanted is None:
             return None, "host"
         image = parse_reference(resolved.images.get(wanted, wanted), self.place.workdir)
         have = self.available.engines(resolved.engines, resolved.resources)
@@ -193,6 +196,17 @@ def open_session(workflow: Any, settings: Any, envvars: Mapping[str, str], say: 
         warn=say.warning,
         pass_env=tuple(envvars),
     )
+
+
+def _refuse_lost_container(job: Any) -> None:
+    member = bridge.contained_member(job)
+    if member is not None:
+        raise EngineError(
+            "a rule with a container is part of a group, and groups run with Snakemake on the node",
+            where=f"rule {member}",
+            next_step="take the rule out of its group, or let Snakemake start the containers of "
+            "groups with `--sdm apptainer`",
+        )
 
 
 def array_limit(array: str | int, scheduler: Scheduler) -> int:

@@ -124,6 +124,7 @@ class Submitter:
             job=item.job,
             number=number,
             title=task.title,
+            command=task.command,
             script=script,
             log=log,
             evidence=base_evidence(task),
