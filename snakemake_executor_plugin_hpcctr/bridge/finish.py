@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.script.marker import Marker
 
-#: How snakemake.script (9.17–9.27) names its copy of a script.
+#: How snakemake.script (9.17 to 9.27) names its copy of a script.
 SCRIPT = re.compile(r"/[^\s'\"]*/\.snakemake/scripts/tmp[a-z0-9_]+\.[^\s'\"]+")
 
 

@@ -50,13 +50,29 @@ def resources_of(job: Any) -> dict[str, Any]:
     }
 
 
-def declares_resource(job: Any, name: str) -> bool:
-    """Whether the rule itself, not only a default, names the resource."""
-    return not is_group(job) and name in job.rule.resources
+def defaulted_resources(workflow: Any, job: Any) -> frozenset[str]:
+    """Return names of resources that come from --default-resources and not from the rule.
+
+    A default for memory or disk appears under three names (`mem`, `mem_mb`, `mem_mib`).
+    """
+    if is_group(job):
+        return frozenset()
+    defaults = workflow.resource_settings.default_resources or {}
+    own = job.rule.resources
+    names = {
+        name
+        for name in defaults
+        if name in own and getattr(defaults[name], "raw", None) == getattr(own[name], "raw", None)
+    }
+    for family in ("mem", "disk"):
+        sizes = {family, f"{family}_mb", f"{family}_mib"}
+        if names & sizes:
+            names |= sizes
+    return frozenset(names)
 
 
 def give_tmpdir(job: Any, ours: str) -> str:
-    """Give `resources.tmpdir` its value and return it: the user's folder, else `ours`.
+    """Give `resources.tmpdir` its value and return it: the rule's own folder, else `ours`.
 
     For jobs that do not run locally Snakemake leaves the literal `<TBD>` there, which would
     end up in the command. Call it before the job is printed: printing caches the params.
@@ -98,6 +114,11 @@ def image_of(job: Any) -> str | None:
 def shadow_of(job: Any) -> str | None:
     """Return the job's shadow folder, absolute, or None; known once the job is prepared."""
     return None if is_group(job) or job.shadow_dir is None else os.path.abspath(job.shadow_dir)  # noqa: PTH100 (as the rest)
+
+
+def logs_of(job: Any) -> tuple[str, ...]:
+    """Return absolute paths of the job's `log:` files."""
+    return tuple(os.path.abspath(f) for f in job.log)  # noqa: PTH100 (as the rest)
 
 
 def source_folders(workflow: Any) -> tuple[str, ...]:

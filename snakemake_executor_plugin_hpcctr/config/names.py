@@ -65,6 +65,7 @@ RESOURCES: dict[str, ResourceName] = {
     "tasks": ResourceName("tasks"),
     "tasks_per_node": ResourceName("tasks_per_node"),
     "tasks_per_gpu": ResourceName("tasks_per_gpu"),
+    "tasks_per_element": ResourceName("tasks_per_element"),
     "slurm_partition": ResourceName("partition"),
     "slurm_account": ResourceName("account"),
     "qos": ResourceName("qos"),

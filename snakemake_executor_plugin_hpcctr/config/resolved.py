@@ -123,6 +123,11 @@ class Resolved:
         """The folder that hpcctr.yaml names for TMPDIR; Snakemake's resource is not in it."""
         return self.values.get("tmpdir") or None
 
+    @property
+    def tasks_per_element(self) -> int:
+        """How many tasks run one after another in one array element."""
+        return int(self.values.get("tasks_per_element") or 1)
+
     @cached_property
     def resources(self) -> Resources:
         """The request to the scheduler."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.engines.base import Launch, OncePerNode
 from snakemake_executor_plugin_hpcctr.engines.paths import all_binds, need_image, refuse
-from snakemake_executor_plugin_hpcctr.script.quote import quote
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.task import Bind, EngineName, Image, Task
@@ -50,7 +49,8 @@ def launch(task: Task) -> Launch:
         env=env,
         files=files,
         before=OncePerNode(
-            lock=f"/tmp/{name}.lock",  # noqa: S108 (one lock per node, whoever submitted)
+            # One lock per node and user for a container that stays, else one of the task alone.
+            lock=f"/tmp/{name}.lock" if options.keep else f"{folder}/enroot.lock",  # noqa: S108 (as said)
             check=("sh", "-c", 'enroot list | grep -Fqx -- "$1"', "sh", name),
             do=("enroot", "create", "--name", name, image.location),
         ),
@@ -67,9 +67,9 @@ def _container_name(image: Image, task: Task) -> str:
 
 
 def _conf(task: Task) -> str:
-    lines = [_fstab_line(task, bind) for bind in all_binds(task)]
-    printed = "\n".join(f"  printf '%s\\n' {quote(line)}" for line in lines)
-    return f"mounts() {{\n{printed}\n}}\n"
+    """Return a bash file whose `mounts()` prints lines of fstab(5); each begins with a `/`."""
+    lines = "".join(f"{_fstab_line(task, bind)}\n" for bind in all_binds(task))
+    return f"mounts() {{\n  cat <<'END_OF_MOUNTS'\n{lines}END_OF_MOUNTS\n}}\n"
 
 
 def _fstab_line(task: Task, bind: Bind) -> str:

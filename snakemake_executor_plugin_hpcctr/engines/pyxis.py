@@ -79,6 +79,7 @@ def _switch(name: str, *, on: bool) -> str:
 
 
 def _mount(task: Task, bind: Bind) -> str:
+    """Return SRC:DST[:ro]; pyxis knows no escapes, and hands the paths to Enroot as words."""
     for path in (bind.source, bind.target):
-        refuse(task, path, ",:\n", LINK_ADVICE)
+        refuse(task, path, ",: \t\n\\", LINK_ADVICE)
     return f"{bind.source}:{bind.target}" + (":ro" if bind.read_only else "")

@@ -58,9 +58,7 @@ class Executor(RemoteExecutor):
         session = self._open()
         ready = []
         for job in sorted(jobs, key=_order):
-            scratch, tmpdir = session.give_tmpdir(job)
-            self.run_job_pre(job)
-            task = self._task_of(session, job, scratch, tmpdir)
+            task = self._task_of(session, job)
             if task is not None:
                 ready.append((job, task))
         submitter = session.submitter
@@ -87,16 +85,18 @@ class Executor(RemoteExecutor):
                 raise WorkflowError(str(error)) from None
         return self._session
 
-    def _task_of(self, session: Session, job: Any, scratch: str, tmpdir: str) -> Task | None:
+    def _task_of(self, session: Session, job: Any) -> Task | None:
         """Return the job's task; None if that failed, which is reported as the job's error."""
         from snakemake_executor_plugin_hpcctr.bridge import finish, jobs  # noqa: PLC0415 (start-up time)
         from snakemake_executor_plugin_hpcctr.errors import EngineError, HpcctrError  # noqa: PLC0415 (start-up time)
 
         try:
+            settled = session.settle(job)
+            self.run_job_pre(job)
             if finish.fetch_from_cache(self.workflow, job):
                 self.report_job_success(SubmittedJobInfo(job))
                 return None
-            return session.task_of(job, scratch, tmpdir, self.format_job_exec)
+            return session.task_of(job, settled, self.format_job_exec)
         except EngineError as error:
             raise WorkflowError(str(error)) from None
         except HpcctrError as error:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.schedulers.base import ElementState
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from snakemake_executor_plugin_hpcctr.diagnosis.evidence import Evidence
     from snakemake_executor_plugin_hpcctr.executor.live import Live, Registry
     from snakemake_executor_plugin_hpcctr.schedulers.base import Account, Queued, Scheduler
@@ -163,7 +162,8 @@ def _still_there(queued: Queued | None) -> bool:
 
 def gather(task: Live, marker: Marker | None, account: Account | None) -> Evidence:
     """Put together all that is known of a failed task."""
-    evidence = replace(task.evidence, has_marker=marker is not None, log_tail=read_tail(task.log))
+    said = "".join(read_tail(Path(log)) for log in (task.log, *task.rule_logs))
+    evidence = replace(task.evidence, has_marker=marker is not None, log_tail=said)
     if marker is not None:
         evidence = replace(
             evidence,

@@ -26,6 +26,7 @@ class Live:
         command: What it runs.
         script: Its job script.
         log: Its log.
+        rule_logs: The rule's own `log:` files, into which many commands send all they say.
         evidence: What is known of it beforehand (engine, image, request).
         row: Its line of the trace.
         requeue: Whether the scheduler may start it again by itself.
@@ -41,6 +42,7 @@ class Live:
     command: str
     script: Path
     log: Path
+    rule_logs: tuple[str, ...]
     evidence: Evidence
     row: Row
     requeue: bool = False

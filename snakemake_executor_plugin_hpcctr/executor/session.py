@@ -43,6 +43,21 @@ SCRATCH_BASE = "/tmp"  # noqa: S108 (a unique folder of mode 700 is made in it)
 NO_ARRAY = 1
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What is known of a job before its command is.
+
+    Args:
+        resolved: Its settings.
+        scratch: Its folder on the node.
+        tmpdir: Value of TMPDIR.
+    """
+
+    resolved: Resolved
+    scratch: str
+    tmpdir: str
+
+
 @dataclass
 class Session:
     """All parts of a run, wired together; created by `open_session`."""
@@ -64,28 +79,40 @@ class Session:
     _serials: Iterator[int] = field(default_factory=itertools.count)
     _warned: set[str] = field(default_factory=set)
 
-    def give_tmpdir(self, job: Any) -> tuple[str, str]:
-        """Name the job's scratch folder and its TMPDIR; must come before the job is printed."""
-        scratch = scratch_path(SCRATCH_BASE, self.folder.run_id, next(self._serials))
-        return scratch, bridge.give_tmpdir(job, f"{scratch}/tmp")  # noqa: S108 (as above)
+    def settle(self, job: Any) -> Settled:
+        """Resolve a job's settings, check its request and name its folders on the node.
 
-    def task_of(self, job: Any, scratch: str, tmpdir: str, spawn: Callable[[Any], str]) -> Task:
-        """Turn a job into a task: settings, engine, image, command, binds.
+        Must come before the job is printed: it gives `resources.tmpdir` its value.
+
+        Raises:
+            HpcctrError: Something that the user wrote cannot be used.
+        """
+        resolved = resolve(
+            bridge.name_of(job),
+            bridge.resources_of(job),
+            job.threads,
+            self.layers,
+            defaulted=bridge.defaulted_resources(self.workflow, job),
+        )
+        self._warn_once(resolved.rule, resolved.warnings)
+        self.scheduler.check(resolved.resources)
+        scratch = scratch_path(SCRATCH_BASE, self.folder.run_id, next(self._serials))
+        tmpdir = bridge.give_tmpdir(job, resolved.tmpdir or f"{scratch}/tmp")
+        return Settled(resolved, scratch, tmpdir)
+
+    def task_of(self, job: Any, settled: Settled, spawn: Callable[[Any], str]) -> Task:
+        """Turn a job into a task: engine, image, command, binds.
 
         Args:
             job: Snakemake's job or group.
-            scratch: Its folder on the node.
-            tmpdir: Value of TMPDIR.
+            settled: What `settle` said of it.
             spawn: Returns the command line that runs the job with Snakemake on the node.
 
         Raises:
             HpcctrError: Something that the user wrote cannot be used.
             Exception: Whatever Snakemake raises about the job.
         """
-        rule = bridge.name_of(job)
-        resolved = resolve(rule, bridge.resources_of(job), job.threads, self.layers)
-        self._warn_once(rule, resolved.warnings)
-        self.scheduler.check(resolved.resources)
+        rule, resolved = settled.resolved.rule, settled.resolved
         image, engine = self._image_and_engine(job, rule, resolved)
         if bridge.needs_snakemake(job):
             captured = bridge_capture.Captured(command=spawn(job), interpreter="/bin/bash")
@@ -108,9 +135,10 @@ class Session:
             env=declared_env(captured, job.threads, resolved.env),
             pass_env=(*self.pass_env, *resolved.pass_env),
             clean_env=resolved.clean_env,
-            scratch=scratch,
-            tmpdir=resolved.tmpdir or tmpdir,
+            scratch=settled.scratch,
+            tmpdir=settled.tmpdir,
             resources=resolved.resources,
+            tasks_per_element=resolved.tasks_per_element,
             options=resolved.options,
         )
 

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count, groupby
 from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
 from snakemake_executor_plugin_hpcctr.engines import launch
 from snakemake_executor_plugin_hpcctr.errors import HpcctrError, SubmitError
 from snakemake_executor_plugin_hpcctr.executor.live import Live
-from snakemake_executor_plugin_hpcctr.executor.tasks import base_evidence, job_name, same_request
+from snakemake_executor_plugin_hpcctr.executor.tasks import (
+    base_evidence,
+    element_resources,
+    job_name,
+    same_request,
+)
 from snakemake_executor_plugin_hpcctr.schedulers.base import Submission
-from snakemake_executor_plugin_hpcctr.script.render import render_task
+from snakemake_executor_plugin_hpcctr.script.render import render_series, render_task
 from snakemake_executor_plugin_hpcctr.trace.folder import Number, write_atomically
 from snakemake_executor_plugin_hpcctr.trace.store import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
+    from pathlib import Path
 
     from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler
-    from snakemake_executor_plugin_hpcctr.task import Resources, Task
+    from snakemake_executor_plugin_hpcctr.task import Task
     from snakemake_executor_plugin_hpcctr.trace.folder import RunFolder
     from snakemake_executor_plugin_hpcctr.trace.store import Trace
 
@@ -50,6 +57,7 @@ class Batch:
 
     submission: Submission
     tasks: list[Live]
+    first: Task
     due: float = 0.0
     wait_s: float = RETRY_FIRST_S
     said: str = ""
@@ -93,22 +101,44 @@ class Submitter:
     def _write_batch(self, number: int, planned: list[Planned]) -> Batch:
         first = planned[0].task
         self.folder.make_log_folder(first.rule)
+        tasks = [self._write_task(item) for item in planned]
+        return self._batch(number, first, tasks)
+
+    def _batch(self, number: int, first: Task, tasks: list[Live]) -> Batch:
+        """Make a submission of tasks whose scripts are written."""
+        size = first.tasks_per_element
+        elements = self._elements(number, first.rule, tasks, size)
         tag = f"hpcctr:{self.folder.run_id}:{number}"
-        tasks = [self._write_task(item, tag) for item in planned]
-        alone = len(planned) == 1
         submission = Submission(
-            name=job_name(first.rule, first.wildcards if alone else ()),
+            name=job_name(first.rule, first.wildcards if len(tasks) == 1 else ()),
             tag=tag,
-            resources=first.resources,
-            scripts=tuple(str(task.script) for task in tasks),
-            logs=tuple(str(task.log) for task in tasks),
+            resources=element_resources(first, min(size, len(tasks))),
+            scripts=tuple(str(script) for script, _ in elements),
+            logs=tuple(str(log) for _, log in elements),
             workdir=self.workdir,
             batch_file=str(self.folder.batch_file(number)),
             comment=tag,
         )
-        return Batch(submission, tasks)
+        return Batch(submission, tasks, first)
 
-    def _write_task(self, item: Planned, tag: str) -> Live:
+    def _elements(
+        self, submission: int, rule: str, tasks: list[Live], size: int
+    ) -> list[tuple[Path, Path]]:
+        """Return script and log of each element; several tasks share one in packed arrays."""
+        if size == 1:
+            return [(task.script, task.log) for task in tasks]
+        elements = []
+        for index, start in enumerate(range(0, len(tasks), size)):
+            element = Number(submission, index)
+            script = self.folder.element_script(element)
+            pairs = [(str(t.script), str(t.log)) for t in tasks[start : start + size]]
+            title = f"hpcctr element {element}: {len(pairs)} tasks of {rule}, one after another"
+            text = render_series(pairs, title=title, library=str(self.folder.path))
+            write_atomically(script, text)
+            elements.append((script, self.folder.element_log(rule, element)))
+        return elements
+
+    def _write_task(self, item: Planned) -> Live:
         task, number = item.task, item.number
         script = self.folder.script(number)
         text = render_task(
@@ -127,6 +157,7 @@ class Submitter:
             command=task.command,
             script=script,
             log=log,
+            rule_logs=bridge.logs_of(item.job),
             evidence=base_evidence(task),
             requeue=task.resources.requeue,
             row=Row(
@@ -138,8 +169,6 @@ class Submitter:
                 attempt=task.attempt,
                 engine=task.engine,
                 image=task.image.reference if task.image else "",
-                element="",
-                tag=tag,
                 log=str(log),
                 submitted=time.time(),
             ),
@@ -159,17 +188,19 @@ class Submitter:
         except SubmitError as error:
             if not error.transient:
                 raise
-            if error.too_many and len(batch.tasks) > 1:
+            if error.too_many and len(batch.submission.scripts) > 1:
                 first, second = self._halves(batch)
                 accepted = self.submit(first)
                 self._wait(second, error)
                 return accepted
             self._wait(batch, error)
             return []
-        for task, element in zip(batch.tasks, elements, strict=True):
-            task.element = element
+        for index, task in enumerate(batch.tasks):
+            task.element = elements[index // batch.first.tasks_per_element]
         self.trace.submitted(
-            self.folder.run_id, [(str(task.number), task.element) for task in batch.tasks]
+            self.folder.run_id,
+            batch.submission.tag,
+            [(str(task.number), task.element) for task in batch.tasks],
         )
         return [batch]
 
@@ -202,38 +233,33 @@ class Submitter:
         self._waiting.append(batch)
 
     def _halves(self, batch: Batch) -> tuple[Batch, Batch]:
-        middle = len(batch.tasks) // 2
-        parts = []
+        size = batch.first.tasks_per_element
+        middle = size * (len(batch.submission.scripts) // 2)
+        halves = []
         for tasks in (batch.tasks[:middle], batch.tasks[middle:]):
-            number = self.next_submission()
-            submission = replace(
-                batch.submission,
-                tag=f"hpcctr:{self.folder.run_id}:{number}",
-                comment=f"hpcctr:{self.folder.run_id}:{number}",
-                scripts=tuple(str(task.script) for task in tasks),
-                logs=tuple(str(task.log) for task in tasks),
-                batch_file=str(self.folder.batch_file(number)),
-            )
-            parts.append(Batch(submission, tasks, wait_s=batch.wait_s, said=batch.said))
-        return parts[0], parts[1]
+            half = self._batch(self.next_submission(), batch.first, tasks)
+            half.wait_s, half.said = batch.wait_s, batch.said
+            halves.append(half)
+        return halves[0], halves[1]
 
 
 def plan(
     items: Iterable[tuple[Any, Task]], largest: int, next_submission: Callable[[], int]
 ) -> list[Planned]:
-    """Number the tasks: those with equal requests share a submission, up to `largest` of them.
+    """Number the tasks: those with equal requests share a submission of `largest` elements.
 
     Their order is kept.
     """
-    groups: dict[tuple[str, Resources], list[tuple[Any, Task]]] = {}
+    groups: dict[Hashable, list[tuple[Any, Task]]] = {}
     for job, task in items:
         groups.setdefault(same_request(task), []).append((job, task))
     planned = []
     for members in groups.values():
-        for start in range(0, len(members), largest):
+        most = largest * members[0][1].tasks_per_element
+        for start in range(0, len(members), most):
             submission = next_submission()
             planned += [
                 Planned(job, Number(submission, index), task)
-                for index, (job, task) in enumerate(members[start : start + largest])
+                for index, (job, task) in enumerate(members[start : start + most])
             ]
     return planned

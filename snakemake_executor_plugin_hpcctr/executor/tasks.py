@@ -114,6 +114,17 @@ def job_name(rule: str, wildcards: tuple[tuple[str, str], ...]) -> str:
     return "".join(c if c.isalnum() or c in "._-+=" else "_" for c in text)[:80]
 
 
-def same_request(task: Task) -> tuple[str, Resources]:
+def same_request(task: Task) -> tuple[str, Resources, int]:
     """Return what must be equal for two tasks to share an array."""
-    return (task.rule, task.resources)
+    return (task.rule, task.resources, task.tasks_per_element)
+
+
+def element_resources(task: Task, tasks: int) -> Resources:
+    """Return the request of an element that runs `tasks` tasks like this one after another.
+
+    Only the time adds up.
+    """
+    runtime_min = task.resources.runtime_min
+    if tasks == 1 or runtime_min is None:
+        return task.resources
+    return task.resources.model_copy(update={"runtime_min": runtime_min * tasks})

@@ -29,6 +29,14 @@ hpcctr_fail() {
   return 1
 }
 
+# Read a here-document into a variable, byte for byte: in a UTF-8 locale bash loses or invents
+# bytes around invalid sequences.
+hpcctr_read() {
+  local LC_ALL=C
+  IFS= read -r -d '' "$1"
+  printf -v "$1" %s "${!1%$'\n'}"
+}
+
 hpcctr_now() {
   if [[ ${EPOCHREALTIME-} ]]; then
     hpcctr_time=${EPOCHREALTIME/,/.}
@@ -64,19 +72,23 @@ hpcctr_check_gpu() {
 
 # A folder of that name may be left from a first run that Slurm started again; it is ours, or refused.
 hpcctr_make_scratch() {
-  local problem
-  [[ ! -O $hpcctr_scratch ]] || rm -rf -- "$hpcctr_scratch"
-  problem=$({ [[ -d ${hpcctr_scratch%/*} ]] || mkdir -p -- "${hpcctr_scratch%/*}"; } 2>&1 \
-    && mkdir -m 700 -- "$hpcctr_scratch" 2>&1 && mkdir -p -- "$hpcctr_tmpdir" 2>&1) \
-    || hpcctr_fail scratch "$problem"
+  [[ ! -e $hpcctr_scratch || ! -O $hpcctr_scratch ]] || rm -rf -- "$hpcctr_scratch"
+  [[ -d ${hpcctr_scratch%/*} ]] || mkdir -p -- "${hpcctr_scratch%/*}"
+  # One process for both folders; -m holds for each of them.
+  mkdir -m 700 -- "$hpcctr_scratch" "$hpcctr_scratch/tmp" \
+    && { [[ -d $hpcctr_tmpdir ]] || mkdir -p -- "$hpcctr_tmpdir"; } \
+    || hpcctr_fail scratch "cannot make the folder $hpcctr_scratch on $HOSTNAME"
 }
 
 # Write what the inside part of a contained task needs: its environment and its command.
 # Ambient variables are set only where the image sets none; the allocation's and the task's
 # own are set in any case. Those that describe the host's software stay outside.
 hpcctr_write_inside() {
-  local name
+  local name quote="'" escaped="'\\''"
   {
+    # pyxis hands the host's PATH on where the image sets none.
+    printf "[ \"\$PATH\" != '%s' ] || PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n" \
+      "${PATH//$quote/$escaped}"
     if ((! hpcctr_clean)); then
       for name in $(compgen -e); do
         case $name in
@@ -142,9 +154,10 @@ hpcctr_start() {
 hpcctr_start_on_host() {
   set -m
   (
+    ((!hpcctr_clean)) || hpcctr_clear_host
     eval "$hpcctr_declared"
     cd -- "$hpcctr_workdir" || exit
-    if ((${#hpcctr_command} < 100000)); then
+    if ((${#hpcctr_command} < 30000)); then # characters of up to 4 bytes; the kernel takes 128 KiB
       exec "$hpcctr_shell" -c "$hpcctr_command"
     fi
     printf '%s\n' "$hpcctr_command" >"$hpcctr_scratch/command" && exec "$hpcctr_shell" "$hpcctr_scratch/command"
@@ -153,16 +166,35 @@ hpcctr_start_on_host() {
   set +m
 }
 
+# With clean_env a command on the host keeps what the engine's process would get.
+hpcctr_clear_host() {
+  local name
+  for name in $(compgen -e); do
+    case " PATH HOME USER LOGNAME SHELL TERM CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES GPU_DEVICE_ORDINAL ${!SLURM_@} ${hpcctr_pass[*]} " in
+      *" $name "*) ;;
+      *) unset -v "$name" ;;
+    esac
+  done
+  while read -r _ _ name; do unset -f "$name"; done < <(declare -Fx)
+}
+
+# A signal to end that comes before the command's start is kept for it (others are warnings).
 hpcctr_forward() {
   hpcctr_signalled=$1
-  [[ ! ${hpcctr_target-} ]] || kill -s "$1" -- "$hpcctr_target" 2>/dev/null
+  if [[ ${hpcctr_target-} ]]; then
+    kill -s "$1" -- "$hpcctr_target" 2>/dev/null
+  elif [[ $1 == TERM || $1 == INT ]]; then
+    hpcctr_pending=$1
+  fi
 }
 
 # `wait` ends early when a trapped signal arrives: wait again until the command really ended.
 hpcctr_wait() {
+  [[ ! $hpcctr_pending ]] || kill -s "$hpcctr_pending" -- "$hpcctr_target" 2>/dev/null
   while :; do
     hpcctr_signalled=
-    wait "$hpcctr_pid"
+    # Without the redirection bash would tell the user's log how a killed command was started.
+    wait "$hpcctr_pid" 2>/dev/null
     hpcctr_code=$?
     [[ $hpcctr_signalled ]] || return 0
   done
@@ -171,7 +203,7 @@ hpcctr_wait() {
 # Peak memory and processes killed for memory, from the cgroup that Slurm made for this step.
 hpcctr_read_memory() {
   local line folder=
-  hpcctr_peak= hpcctr_oom=
+  hpcctr_peak= hpcctr_oom=0
   [[ ${SLURM_JOB_ID-} && -r /proc/self/cgroup ]] || return 0
   while IFS= read -r line; do
     case $line in
@@ -193,10 +225,13 @@ hpcctr_read_memory() {
 
 # The marker appears whole or not at all; a job that Slurm started again writes another one.
 hpcctr_write_marker() {
-  local path=$hpcctr_marker.${SLURM_RESTART_COUNT:-0} times
+  local path=$hpcctr_marker.${SLURM_RESTART_COUNT:-0}
   hpcctr_now
   hpcctr_read_memory
-  times >"$hpcctr_scratch/times" 2>/dev/null && { read -r _ _; read -r hpcctr_user hpcctr_system; } <"$hpcctr_scratch/times"
+  # In an element of several tasks the cgroup counts them all: what was there before is not ours.
+  ((hpcctr_oom -= hpcctr_oom_before))
+  # Not by $(times): a subshell has no children to count.
+  times >"$path.part" && { read -r _ _; read -r hpcctr_user hpcctr_system; } <"$path.part"
   printf '%s\n' "exit=$hpcctr_code" "setup=${hpcctr_setup-}" "started=$hpcctr_started" "ended=$hpcctr_time" \
     "host=${SLURMD_NODENAME:-$HOSTNAME}" "job=${SLURM_JOB_ID-}" "user=${hpcctr_user-}" "system=${hpcctr_system-}" \
     "peak=$hpcctr_peak" "oom=$hpcctr_oom" "signal=${hpcctr_last_signal-}" "detail=${hpcctr_detail//$'\n'/ }" \
@@ -205,19 +240,36 @@ hpcctr_write_marker() {
 
 hpcctr_run() {
   local signal
-  hpcctr_setup= hpcctr_detail= hpcctr_code=1 hpcctr_pid=
+  hpcctr_setup= hpcctr_detail= hpcctr_code=1 hpcctr_pid= hpcctr_pending= hpcctr_process_env=()
   hpcctr_library=${BASH_SOURCE[0]%/*}
   hpcctr_now
   hpcctr_started=$hpcctr_time
+  hpcctr_read_memory
+  hpcctr_oom_before=$hpcctr_oom
   for signal in TERM INT HUP USR1 USR2; do
     trap "hpcctr_last_signal=$signal; hpcctr_forward $signal" "$signal"
   done
   hpcctr_check_node && hpcctr_make_scratch && hpcctr_start && hpcctr_wait
-  if [[ -s $hpcctr_scratch/setup-failed ]]; then
+  if [[ -O $hpcctr_scratch && -s $hpcctr_scratch/setup-failed ]]; then
     { IFS= read -r hpcctr_setup; IFS= read -r hpcctr_detail; } <"$hpcctr_scratch/setup-failed"
   fi
   hpcctr_write_marker
-  hpcctr_after
+  ((${#hpcctr_process_env[@]} == 0)) || hpcctr_after
   [[ ! -O $hpcctr_scratch ]] || rm -rf -- "$hpcctr_scratch"
   exit "$hpcctr_code"
+}
+
+# Run several tasks one after another in one element: pairs of script and log. Each task writes
+# its own marker, and one that fails does not stop the next; a signal to end ends the series.
+hpcctr_run_series() {
+  local signal pid= ended= again=
+  for signal in TERM INT HUP USR1 USR2; do
+    trap "[[ $signal == USR* ]] || ended=1; again=1; [[ ! \$pid ]] || kill -s $signal \"\$pid\" 2>/dev/null" "$signal"
+  done
+  while (($# >= 2)) && [[ ! $ended ]]; do
+    (trap - TERM INT HUP USR1 USR2; source "$1") >>"$2" 2>&1 &
+    pid=$!
+    while again= && { wait "$pid"; [[ $again ]]; }; do :; done
+    shift 2
+  done
 }

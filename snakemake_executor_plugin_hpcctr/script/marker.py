@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-MINUTES = re.compile(r"(\d+)m([\d.]+)s")
+MINUTES = re.compile(r"(\d+)m(\d+)[.,](\d+)s")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Marker:
 
 def parse_marker(text: str) -> Marker | None:
     """Read a marker; None if it is not whole (a full disk, a file system that shows it late)."""
-    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    fields = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
     try:
         return Marker(
             exit_code=int(fields["exit"]),
@@ -63,8 +63,8 @@ def parse_marker(text: str) -> Marker | None:
 
 
 def _cpu_seconds(*times: str) -> float | None:
-    """Add up times as bash's `times` prints them: `0m1.250s`."""
+    """Add up times as bash's `times` prints them: `0m1.250s`, in some locales `0m1,250s`."""
     found = [MINUTES.fullmatch(text) for text in times]
     if not all(found):
         return None
-    return sum(int(m[1]) * 60 + float(m[2]) for m in found if m)
+    return sum(int(m[1]) * 60 + float(f"{m[2]}.{m[3]}") for m in found if m)

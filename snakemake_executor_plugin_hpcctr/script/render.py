@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 from snakemake_executor_plugin_hpcctr.script.quote import array, exports, heredoc, quote, words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from snakemake_executor_plugin_hpcctr.engines.base import Launch, OncePerNode
     from snakemake_executor_plugin_hpcctr.task import Task
 
 #: Static parts of every task, copied once into the folder of a run.
 LIBRARY = ("hpcctr.sh", "inside.sh")
+#: The engine's own environment, or its programs would not find what they made.
+ENGINE = 'env -i "${hpcctr_process_env[@]}"'
 
 
 def library_text(name: str) -> str:
@@ -58,11 +62,28 @@ def render_task(task: Task, launch: Launch, *, number: str, library: str, marker
             array("hpcctr_launch_env", (f"{k}={v}" for k, v in launch.env.items())) + "\n\n",
             _functions(launch),
             "# What the command finds in its environment:\n",
-            f"IFS= read -r -d '' hpcctr_declared {declared}\n{declared_body}\n",
+            f"hpcctr_read hpcctr_declared {declared}\n{declared_body}\n",
             "# The command:\n",
-            f"IFS= read -r -d '' hpcctr_command {mark}\n{body}",
-            "hpcctr_command=${hpcctr_command%$'\\n'}\n\nhpcctr_run\n",
+            f"hpcctr_read hpcctr_command {mark}\n{body}",
+            "\nhpcctr_run\n",
         ]
+    )
+
+
+def render_series(pairs: Iterable[tuple[str, str]], *, title: str, library: str) -> str:
+    """Return the script of an element that runs several tasks one after another.
+
+    Args:
+        pairs: Absolute paths of each task's script and log.
+        title: What it is, for people.
+        library: As for `render_task`.
+    """
+    lines = "".join(f"  {quote(script)} {quote(log)}\n" for script, log in pairs)
+    return (
+        f"#!/bin/bash\n# {' '.join(title.split())}\n"
+        f"source {quote(library + '/hpcctr.sh')}\n\n"
+        f"series=(\n{lines})\n"
+        'hpcctr_run_series "${series[@]}"\n'
     )
 
 
@@ -100,7 +121,7 @@ def _functions(launch: Launch) -> str:
         writes.append(f'cat >"$hpcctr_scratch"/{quote(name)} {mark}\n{body}')
     files = "".join(writes) or ":\n"
     once = _once(launch.before) if launch.before else "  :\n"
-    after = "".join(f"  {words(argv)} >/dev/null\n" for argv in launch.after) or "  :\n"
+    after = "".join(f"  {ENGINE} {words(argv)} >/dev/null\n" for argv in launch.after) or "  :\n"
     return (
         f"hpcctr_files() {{\n{files}}}\n\n"
         f"hpcctr_once() {{\n{once}}}\n\n"
@@ -111,10 +132,9 @@ def _functions(launch: Launch) -> str:
 def _once(work: OncePerNode) -> str:
     """Return shell lines that do the work under a lock, unless another task has done it.
 
-    The engine's own environment is used, or the work would not find what it made.
+    The lock file belongs to one user: nobody can open another's in /tmp.
     """
-    engine = 'env -i "${hpcctr_process_env[@]}"'
     return (
-        f"  (\n    flock 9\n    {engine} {words(work.check)} || {engine} {words(work.do)} >&2\n"
-        f"  ) 9>>{quote(work.lock)} || hpcctr_fail engine_failed {quote(words(work.do))}\n"
+        f"  (\n    flock 9\n    {ENGINE} {words(work.check)} || {ENGINE} {words(work.do)} >&2\n"
+        f'  ) 9>>{quote(work.lock)}."$UID" || hpcctr_fail engine_failed {quote(words(work.do))}\n'
     )

@@ -67,6 +67,14 @@ class RunFolder:
         """Return the path of a task's script."""
         return self.path / "tasks" / f"{number}.sh"
 
+    def element_script(self, element: Number) -> Path:
+        """Return the path of a script that runs several tasks."""
+        return self.path / "elements" / f"{element}.sh"
+
+    def element_log(self, rule: str, element: Number) -> Path:
+        """Return the path of what such a script says besides its tasks."""
+        return self.logs / rule / f"{self.run_id}.element.{element}.log"
+
     def marker(self, number: Number) -> Path:
         """Return the path of a task's exit marker, without the restart count."""
         return self.markers / str(number)
@@ -86,7 +94,7 @@ class RunFolder:
             ConfigError: A folder cannot be written.
         """
         try:
-            for name in ("tasks", "batch", "markers"):
+            for name in ("tasks", "elements", "batch", "markers"):
                 (self.path / name).mkdir(parents=True, exist_ok=True, mode=0o700)
             self.logs.mkdir(parents=True, exist_ok=True)
             probe = self.logs / f".write-test-{self.run_id}"

@@ -27,10 +27,10 @@ class Row:
         attempt: Snakemake's attempt, from 1.
         engine: Engine.
         image: Image as the user wrote it.
-        element: The scheduler's id, `123` or `123_4`; "" until it was submitted.
-        tag: Unique tag of the submission.
         log: Path of the log.
         submitted: When it was handed to the scheduler (the head's clock).
+        element: The scheduler's id, `123` or `123_4`; "" until it was accepted.
+        tag: Unique tag of the submission; "" until it was accepted.
         started: When the command started (the node's clock).
         ended: When it ended (the node's clock).
         node: Where it ran.
@@ -48,10 +48,10 @@ class Row:
     attempt: int
     engine: str
     image: str
-    element: str
-    tag: str
     log: str
     submitted: float
+    element: str = ""
+    tag: str = ""
     started: float | None = None
     ended: float | None = None
     node: str | None = None
@@ -90,12 +90,12 @@ class Trace:
         with self._lock, self._connection:
             self._connection.executemany(f"INSERT INTO tasks VALUES ({marks})", values)  # noqa: S608 (constant text)
 
-    def submitted(self, run: str, elements: Sequence[tuple[str, str]]) -> None:
-        """Record the scheduler's ids: pairs of number and element."""
+    def submitted(self, run: str, tag: str, elements: Sequence[tuple[str, str]]) -> None:
+        """Record what the scheduler accepted under a tag: pairs of number and element."""
         with self._lock, self._connection:
             self._connection.executemany(
-                "UPDATE tasks SET element=? WHERE run=? AND number=?",
-                [(element, run, number) for number, element in elements],
+                "UPDATE tasks SET element=?, tag=? WHERE run=? AND number=?",
+                [(element, tag, run, number) for number, element in elements],
             )
 
     def ended(self, rows: Iterable[Row]) -> None:

@@ -1,0 +1,76 @@
+"""Rows that rest on what the task's own script said, when it stopped before the command."""
+
+from __future__ import annotations
+
+import re
+
+from snakemake_executor_plugin_hpcctr.diagnosis.evidence import Cause
+from snakemake_executor_plugin_hpcctr.diagnosis.match import both, holds, setup
+from snakemake_executor_plugin_hpcctr.diagnosis.row import Row
+
+SCRIPT: tuple[Row, ...] = (
+    Row(
+        Cause.NO_GPU,
+        setup("no_gpu"),
+        "The task asked for {gpus} GPU(s) and got none on {node}",
+        "choose a partition whose nodes have GPUs (`resources: slurm_partition=…`), and look at "
+        "`sinfo -o '%P %G'`; a site may want `gres=\"gpu:1\"` in place of `gpu=1`",
+    ),
+    Row(
+        Cause.BIND_MISSING,
+        setup("bind_missing"),
+        "The bind source {what} does not exist on {node}",
+        "correct the path in `binds`, or mount that file system on the nodes of this partition; "
+        "a link counts as missing while its target is",
+    ),
+    Row(
+        Cause.WORKDIR_MISSING,
+        setup("workdir_missing"),
+        "The working directory {what} does not exist where the command runs, on {node}",
+        "run the workflow in a folder that every node sees, or bind that folder",
+    ),
+    Row(
+        Cause.ENGINE_MISSING,
+        setup("engine_missing"),
+        "There is no program {what} on {node}",
+        "choose nodes that have it (`resources: slurm_partition=…` or `constraint=…`), another "
+        "engine (`resources: engine=…`), or load its module before you start Snakemake",
+    ),
+    Row(
+        Cause.IMAGE_MISSING,
+        setup("image_missing"),
+        "The image {what} does not exist on {node}",
+        "correct `container:`, or move the image to a file system that every node sees",
+    ),
+    Row(
+        Cause.NOT_CONTAINED,
+        setup("not_contained"),
+        "The command was stopped because it would have run on {node} itself, outside any container",
+        "where the engine is pyxis, that node lacks the plugin: choose other nodes "
+        "(`resources: slurm_partition=…` or `constraint=…`), another engine, or tell the "
+        "administrators",
+    ),
+    Row(
+        Cause.COMMAND_NOT_FOUND,
+        setup("shell_missing"),
+        "The image {image} has no shell `{what}`, which is to read the command",
+        'write `shell.executable("sh")` at the top of the Snakefile, or choose an image with '
+        "that shell",
+    ),
+    Row(
+        Cause.DISK_FULL,
+        both(
+            setup("scratch"),
+            holds(lambda e: bool(re.search(r"No space left|quota exceeded", e.setup_detail))),
+        ),
+        "The task's temporary folder could not be made on {node}: the disk is full",
+        "choose other nodes, or a folder with room: `resources: tmpdir=…`",
+    ),
+    Row(
+        Cause.WORKDIR_MISSING,
+        setup("scratch"),
+        "The task's temporary folder could not be made on {node}: {what}",
+        "that folder must be writable on the nodes: choose other nodes, or, where you named it, "
+        "another `resources: tmpdir=…`",
+    ),
+)

@@ -1,0 +1,476 @@
+"""The parts of hpcctr.sh and inside.sh, one by one, in a real bash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from snakemake_executor_plugin_hpcctr.engines.base import Launch, OncePerNode
+from snakemake_executor_plugin_hpcctr.script.marker import Marker, parse_marker
+from snakemake_executor_plugin_hpcctr.script.render import LIBRARY, library_text, render_task
+from snakemake_executor_plugin_hpcctr.task import Bind, Gpu, Image, Resources, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ON_HOST = Launch(argv=(), contained=False)
+#: An "engine" that starts no container: the inside part must notice.
+NOT_AN_ENGINE = Launch(argv=("env",))
+
+
+@dataclass(frozen=True)
+class Node:
+    """A folder that stands for a node and for a run at once."""
+
+    path: Path
+
+    def task(self, command: str, **changes: Any) -> Task:
+        """Return a task that runs here."""
+        values: dict[str, Any] = {
+            "key": "k",
+            "rule": "r",
+            "command": command,
+            "workdir": str(self.path),
+            "scratch": str(self.path / "scratch"),
+            "tmpdir": str(self.path / "scratch" / "tmp"),
+        }
+        return Task(**values | changes)
+
+    def write(self, task: Task, start: Launch = ON_HOST) -> Path:
+        """Write the script of a task."""
+        script = self.path / "task.sh"
+        text = render_task(
+            task, start, number="1.0", library=str(self.path), marker=str(self.path / "marker")
+        )
+        script.write_bytes(os.fsencode(text))
+        return script
+
+    def run(
+        self, task: Task, start: Launch = ON_HOST, environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a task to its end, in an environment of PATH, HOME and the given variables."""
+        environ = {"PATH": os.environ["PATH"], "HOME": str(self.path), **(environ or {})}
+        argv = ["bash", str(self.write(task, start))]
+        return subprocess.run(argv, capture_output=True, text=True, env=environ, check=False)
+
+    def marker(self, restart: int = 0) -> Marker:
+        """Return the marker of a run."""
+        found = parse_marker((self.path / f"marker.{restart}").read_text(encoding="utf-8"))
+        assert found
+        return found
+
+    def wait_for(self, name: str) -> Path:
+        """Wait until the command has written a file; it says that it is ready."""
+        path = self.path / name
+        until = time.monotonic() + 10
+        while not path.exists():
+            assert time.monotonic() < until, f"{name} did not appear"
+            time.sleep(0.005)
+        return path
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    """Return a node with the library."""
+    for name in LIBRARY:
+        (tmp_path / name).write_text(library_text(name), encoding="utf-8")
+    return Node(tmp_path)
+
+
+@pytest.mark.parametrize(("shell", "name"), [("bash", "hpcctr.sh"), ("sh", "inside.sh")])
+def test_the_library_is_valid(shell: str, name: str) -> None:
+    """The shell that runs it on a node reads it without complaint."""
+    argv = [shell, "-n"]
+    done = subprocess.run(
+        argv, input=library_text(name), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- the marker -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 126, 127, 137, 255])
+def test_the_exit_code_of_the_command_is_in_the_marker(node: Node, code: int) -> None:
+    """The marker and the script itself end with the command's exit code."""
+    done = node.run(node.task(f"exit {code}"))
+    assert (code, code) == (done.returncode, node.marker().exit_code)
+    assert (node.marker().setup, done.stdout, done.stderr) == ("", "", "")
+
+
+@pytest.mark.parametrize(("name", "code"), [("KILL", 137), ("SEGV", 139), ("TERM", 143)])
+def test_a_command_that_is_killed_has_128_more(node: Node, name: str, code: int) -> None:
+    """A signal that ends the command is its exit code, as every shell counts it."""
+    node.run(node.task(f"ulimit -c 0; kill -{name} $$"))
+    assert code == node.marker().exit_code
+
+
+def test_the_marker_tells_when_where_and_how_long(node: Node) -> None:
+    """Times are of the node's clock, the host is Slurm's name of the node."""
+    before = time.time()
+    node.run(
+        node.task("i=0; while ((i++ < 20000)); do :; done"), environ={"SLURMD_NODENAME": "n17"}
+    )
+    marker = node.marker()
+    assert before <= marker.started <= marker.ended <= time.time()
+    assert marker.host == "n17"
+    assert marker.cpu_s is not None
+    assert 0 < marker.cpu_s < 60
+
+
+def test_a_restarted_job_leaves_a_marker_of_its_own(node: Node) -> None:
+    """The second run of a requeued job does not hide, nor is hidden by, the first one's end."""
+    node.run(node.task("exit 3"))
+    node.run(node.task("exit 0"), environ={"SLURM_RESTART_COUNT": "1"})
+    assert (node.marker(0).exit_code, node.marker(1).exit_code) == (3, 0)
+
+
+def test_the_same_script_runs_again(node: Node) -> None:
+    """A script that is started a second time, by Slurm or by hand, ends as the first time."""
+    for _ in range(2):
+        assert node.run(node.task("touch $TMPDIR/x && ls $TMPDIR")).stdout == "x\n"
+    assert node.marker().success
+
+
+def test_leftovers_of_a_first_run_are_removed(node: Node) -> None:
+    """A scratch folder that a killed first run left behind starts empty."""
+    (node.path / "scratch" / "tmp").mkdir(parents=True)
+    (node.path / "scratch" / "tmp" / "old").touch()
+    (node.path / "scratch" / "setup-failed").write_text("bind_missing\n/x\n")
+    assert node.run(node.task("ls -A $TMPDIR")).stdout == ""
+    assert node.marker().success
+
+
+# --- before the command ------------------------------------------------------------
+
+
+def missing(node: Node, what: str) -> tuple[Task, Launch]:
+    """Return a task for which one thing is missing on the node."""
+    nowhere = str(node.path / "nowhere")
+    image = Image(reference="x.sqsh", location=nowhere, format="sqsh")
+    inside = Launch(argv=("no-such-engine",) if what == "engine" else ("env",))
+    changes: dict[str, dict[str, Any]] = {
+        "bind": {"binds": (Bind(source=nowhere, target="/data"),)},
+        "workdir": {"workdir": nowhere},
+        "image": {"image": image},
+        "engine": {},
+    }
+    return node.task("touch started", **changes[what]), inside
+
+
+@pytest.mark.parametrize("what", ["bind", "workdir", "image", "engine"])
+def test_what_is_missing_on_the_node_is_named(node: Node, what: str) -> None:
+    """The marker has a word for the diagnosis and the path, the log a line for people."""
+    done = node.run(*missing(node, what))
+    marker = node.marker()
+    path = "no-such-engine" if what == "engine" else str(node.path / "nowhere")
+    assert (1, f"{what}_missing", path) == (marker.exit_code, marker.setup, marker.detail)
+    assert f"hpcctr: {what}_missing: {path}\n" == done.stderr
+    assert not (node.path / "started").exists()
+
+
+def test_an_engine_may_have_a_substitute(node: Node) -> None:
+    """Where `apptainer` is missing and `singularity` is there, that is started."""
+    start = Launch(argv=("no-such-engine", "ignored=1"), substitute="env")
+    node.run(node.task("true"), start)
+    assert node.marker().setup == "not_contained"
+
+
+GPUS = Resources(gpu=Gpu(count=2))
+
+
+@pytest.mark.parametrize(
+    ("environ", "setup"),
+    [
+        ({}, "no_gpu"),
+        ({"CUDA_VISIBLE_DEVICES": ""}, "no_gpu"),
+        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, "no_gpu"),
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, ""),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-1fa"}, ""),
+        ({"ROCR_VISIBLE_DEVICES": "0"}, ""),
+        ({"GPU_DEVICE_ORDINAL": "0"}, ""),
+    ],
+)
+def test_a_gpu_that_was_asked_for_must_be_in_the_allocation(
+    node: Node, environ: dict[str, str], setup: str
+) -> None:
+    """A task that asked for GPUs and sees none ends before its command starts."""
+    node.run(node.task("touch started", resources=GPUS), environ=environ)
+    assert (setup, not setup) == (node.marker().setup, (node.path / "started").exists())
+
+
+def test_a_task_without_gpus_needs_none(node: Node) -> None:
+    """An allocation without GPUs is no problem for a task that asked for none."""
+    node.run(node.task("true"), environ={"CUDA_VISIBLE_DEVICES": "NoDevFiles"})
+    assert node.marker().success
+
+
+def test_a_command_that_is_not_contained_is_refused(node: Node) -> None:
+    """Where the engine started no container, the command must not run on the bare host."""
+    done = node.run(node.task("touch started"), NOT_AN_ENGINE)
+    marker = node.marker()
+    assert (marker.exit_code, marker.setup) == (1, "not_contained")
+    assert "hpcctr: not_contained: the command would run on the bare host" in done.stderr
+    assert not (node.path / "started").exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_scratch_folder_of_another_user_is_refused(node: Node) -> None:
+    """Nothing is read from, written to or removed from a folder that is not ours."""
+    scratch = node.path / "scratch"
+    scratch.mkdir(mode=0o777)
+    mine = node.path / "mine"
+    mine.write_text("precious")
+    (scratch / "times").symlink_to(mine)
+    (scratch / "setup-failed").write_text("no_gpu\nlie\n")
+    os.chown(scratch, 65534, 65534)
+    done = node.run(node.task("touch started"))
+    assert (node.marker().exit_code, node.marker().setup) == (1, "scratch")
+    assert str(scratch) in done.stderr
+    assert {"setup-failed", "times"} <= {path.name for path in scratch.iterdir()}
+    assert mine.read_text() == "precious"
+    assert not (node.path / "started").exists()
+
+
+def test_a_scratch_folder_that_cannot_be_made_is_named(node: Node) -> None:
+    """The marker names the temporary folder, the log has mkdir's own reason."""
+    (node.path / "file").touch()
+    scratch = str(node.path / "file" / "scratch")
+    done = node.run(node.task("true", scratch=scratch, tmpdir=f"{scratch}/tmp"))
+    assert node.marker().setup == "scratch"
+    assert scratch in node.marker().detail
+    assert "Not a directory" in done.stderr
+
+
+# --- on the host ------------------------------------------------------------------
+
+
+def test_the_command_finds_what_it_should(node: Node) -> None:
+    """Working directory, empty input, temporary folder, declared and ambient variables."""
+    command = 'pwd; cat; printf \'%s\\n\' "$TMPDIR" "$A" "$AMBIENT"; ls -d $TMPDIR'
+    done = node.run(node.task(command, env={"A": "1 2"}), environ={"AMBIENT": "x", "A": "no"})
+    tmp = f"{node.path}/scratch/tmp"
+    assert [str(node.path), tmp, "1 2", "x", tmp] == done.stdout.splitlines()
+    assert not (node.path / "scratch").exists()
+
+
+def test_clean_env_keeps_the_ambient_variables_out(node: Node) -> None:
+    """With clean_env a command on the host sees the allocation's, the passed and the declared."""
+    environ = {
+        "AMBIENT": "x",
+        "LD_LIBRARY_PATH": "/x",
+        "SECRET": "s",
+        "SLURM_JOB_ID": "7",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "BASH_FUNC_module%%": "() { :; }",
+    }
+    task = node.task("env", clean_env=True, env={"A": "1"}, pass_env=("SECRET", "UNSET"))
+    done = node.run(task, environ=environ)
+    found = {line.partition("=")[0] for line in done.stdout.splitlines()}
+    declared = {"A", "TMPDIR", "TMP", "TEMPDIR", "TEMP"}
+    allocation = {"SLURM_JOB_ID", "CUDA_VISIBLE_DEVICES", "SECRET"}
+    own = {"PATH", "HOME", "PWD", "OLDPWD", "SHLVL", "_"}
+    assert declared | allocation | own == found | own
+
+
+def test_a_command_in_another_language_is_handed_over(node: Node) -> None:
+    """The interpreter is whatever the rule names."""
+    python = shutil.which("python3") or "python3"
+    done = node.run(node.task("import os; print(os.getcwd())", interpreter=python))
+    assert f"{node.path}\n" == done.stdout
+
+
+# --- signals ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "USR1", "USR2"])
+def test_a_signal_to_the_script_reaches_the_command(node: Node, name: str) -> None:
+    """The command's own trap runs, with time to clean up, and its exit code is the marker's."""
+    command = f"trap 'sleep 0.05; touch cleaned; exit 42' {name}; touch ready; sleep 10 & wait"
+    script = node.write(node.task(command))
+    with subprocess.Popen(["bash", script], stdout=subprocess.DEVNULL) as process:
+        node.wait_for("ready")
+        process.send_signal(signal.Signals[f"SIG{name}"])
+        assert process.wait(10) == 42
+    assert (42, name) == (node.marker().exit_code, node.marker().signal)
+    assert (node.path / "cleaned").exists()
+    assert not (node.path / "scratch").exists()
+
+
+def test_a_warning_does_not_end_the_command(node: Node) -> None:
+    """A command that survives the signal is waited for, as often as signals come."""
+    command = "trap 'echo >>warned' USR1; touch ready; while [ ! -e stop ]; do sleep 0.01; done"
+    script = node.write(node.task(f"{command}; exit 5"))
+    with subprocess.Popen(["bash", script]) as process:
+        node.wait_for("ready")
+        for count in (1, 2):
+            process.send_signal(signal.SIGUSR1)
+            while not (node.path / "warned").exists() or (
+                len((node.path / "warned").read_text()) < count
+            ):
+                time.sleep(0.005)
+        (node.path / "stop").touch()
+        assert process.wait(10) == 5
+    assert (node.marker().exit_code, node.marker().signal) == (5, "USR1")
+
+
+def test_processes_of_the_command_get_the_signal_too(node: Node) -> None:
+    """On the host the whole process group is told, as a terminal would."""
+    command = "bash -c 'trap \"touch told\" TERM; touch ready; sleep 10 & wait'; exit 6"
+    script = node.write(node.task(f"trap : TERM; {command}"))
+    with subprocess.Popen(["bash", script]) as process:
+        node.wait_for("ready")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 6
+    assert (node.path / "told").exists()
+
+
+def test_a_suspended_command_is_still_running(node: Node) -> None:
+    """A command that is stopped for a while, as Slurm may do, is waited for."""
+    script = node.write(node.task("echo $$ >pid.part; mv pid.part pid; sleep 0.2; exit 4"))
+    with subprocess.Popen(["bash", script]) as process:
+        pid = int(node.wait_for("pid").read_text())
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.3)
+        assert not (node.path / "marker.0").exists()
+        os.kill(pid, signal.SIGCONT)
+        assert process.wait(10) == 4
+    assert node.marker().exit_code == 4
+
+
+def test_a_signal_to_end_that_comes_early_is_kept(node: Node) -> None:
+    """A task that is cancelled while its container is made ready does not start its command."""
+    once = OncePerNode(
+        lock=str(node.path / "lock"),
+        check=("false",),
+        do=("sh", "-c", f"touch {node.path}/preparing; sleep 0.3"),
+    )
+    start = Launch(argv=("sleep", "10", "#"), before=once)
+    script = node.write(node.task("true"), start)
+    with subprocess.Popen(["bash", script], stderr=subprocess.DEVNULL) as process:
+        node.wait_for("preparing")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 143
+    assert (node.marker().exit_code, node.marker().signal) == (143, "TERM")
+
+
+# --- once per node, and afterwards --------------------------------------------------
+
+
+def test_work_is_done_once_per_node(node: Node) -> None:
+    """Tasks that start together do the node's work once, and all find it done."""
+    done_file = node.path / "done"
+    once = OncePerNode(
+        lock=str(node.path / "lock"),
+        check=("test", "-e", str(done_file)),
+        do=("sh", "-c", f"sleep 0.1; echo work >>{done_file}"),
+    )
+    scripts = []
+    for index in range(4):
+        task = node.task("true", scratch=str(node.path / f"s{index}"))
+        script = node.write(task, Launch(argv=("env",), before=once))
+        scripts.append(script.rename(node.path / f"{index}.sh"))
+    processes = [subprocess.Popen(["bash", s], stderr=subprocess.DEVNULL) for s in scripts]
+    for process in processes:
+        process.wait(10)
+    assert done_file.read_text() == "work\n"
+    assert (node.path / f"lock.{os.getuid()}").exists()
+
+
+def test_work_that_fails_is_named(node: Node) -> None:
+    """A container that cannot be made stops the task with the command that failed."""
+    once = OncePerNode(lock=str(node.path / "lock"), check=("false",), do=("false", "a b"))
+    node.run(node.task("true"), Launch(argv=("env",), before=once))
+    assert (node.marker().setup, node.marker().detail) == ("engine_failed", "false 'a b'")
+
+
+def test_programs_around_the_command_have_the_engines_environment(node: Node) -> None:
+    """What is made with the engine's variables is found, and removed, with the same."""
+    see = ("sh", "-c", f'echo "$X" "$AMBIENT" >>{node.path}/seen')
+    start = Launch(
+        argv=(*see, "#"),
+        env={"X": "1"},
+        before=OncePerNode(lock=str(node.path / "lock"), check=("false",), do=see),
+        after=(see,),
+    )
+    node.run(node.task("true"), start, {"AMBIENT": "a", "X": "2"})
+    assert (node.path / "seen").read_text() == "1 \n" * 3
+
+
+def test_nothing_is_cleaned_up_that_was_never_made(node: Node) -> None:
+    """A task that stops before the engine's turn does not call the engine's clean-up."""
+    start = Launch(argv=("env",), after=(("touch", str(node.path / "after")),))
+    node.run(node.task("true", workdir=str(node.path / "nowhere")), start)
+    assert not (node.path / "after").exists()
+
+
+# --- what enters a container ----------------------------------------------------------
+
+
+def entering(node: Node, environ: Mapping[str, str], *, clean: bool = False) -> tuple[str, ...]:
+    """Return the lines of the environment that a container gets, but for the declared ones."""
+    task = node.task("true", clean_env=clean, pass_env=("TOKEN",))
+    keep = f"cp {node.path}/scratch/environment {node.path}/environment"
+    node.run(task, Launch(argv=("sh", "-c", keep, "#")), environ)
+    text = (node.path / "environment").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith('[ "$PATH"')]
+    declared = ("export TMP", "export TEMP", '[ -n "${PYTHONNOUSERSITE')
+    return tuple(line for line in lines if not line.startswith(declared))
+
+
+@pytest.mark.parametrize("name", ["AMBIENT", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "MY_TERM"])
+def test_an_ambient_variable_enters_where_the_image_has_none(node: Node, name: str) -> None:
+    """The image's own value wins over the submitting environment's."""
+    line = f"[ -n \"${{{name}+x}}\" ] || export {name}='it'\\''s'"
+    assert (line,) == entering(node, {name: "it's"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHOME", "R_LIBS_USER", "PERL5LIB"),
+        *("CONDA_PREFIX", "VIRTUAL_ENV", "MODULEPATH", "LMOD_DIR", "BASH_ENV", "SHELL", "USER"),
+        *("APPTAINER_BIND", "SINGULARITY_BIND", "APPTAINERENV_X", "ENROOT_MOUNT_HOME", "PYXIS_X"),
+        *("TMPDIR", "TMP", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "DISPLAY"),
+    ],
+)
+def test_variables_of_the_hosts_software_stay_outside(node: Node, name: str) -> None:
+    """What describes the host's libraries, modules and engines means nothing in an image."""
+    assert entering(node, {name: "/host"}) == ()
+
+
+def test_the_allocation_and_the_passed_variables_enter_in_any_case(node: Node) -> None:
+    """SLURM_*, the visible GPUs and names in pass_env enter, with clean_env too."""
+    environ = {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0", "TOKEN": "s", "AMBIENT": "x"}
+    expected = {
+        "export SLURM_JOB_ID='7'",
+        "export CUDA_VISIBLE_DEVICES='0'",
+        "export TOKEN='s'",
+    }
+    assert expected == set(entering(node, environ, clean=True))
+
+
+@pytest.mark.parametrize(
+    "name", ["APPTAINER_BIND", "SINGULARITY_BINDPATH", "ENROOT_CONFIG_PATH", "TOKEN", "AMBIENT"]
+)
+def test_the_engines_process_gets_no_ambient_variable(node: Node, name: str) -> None:
+    """A line in somebody's .bashrc cannot steer an engine, and no secret shows in `ps e`."""
+    task = node.task("true", pass_env=("TOKEN",))
+    done = node.run(task, Launch(argv=("sh", "-c", "env", "#")), {name: "/x", "SLURM_X": "1"})
+    assert "SLURM_X=1" in done.stdout.splitlines()
+    assert not [line for line in done.stdout.splitlines() if line.startswith(name)]
+
+
+def test_tasks_without_gpus_show_none_to_the_engines_hooks(node: Node) -> None:
+    """NVIDIA's hook is told `void`, whatever the user's shell says."""
+    start = Launch(argv=("sh", "-c", "env", "#"))
+    done = node.run(node.task("true"), start, {"NVIDIA_VISIBLE_DEVICES": "all"})
+    assert "NVIDIA_VISIBLE_DEVICES=void" in done.stdout.splitlines()
