@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -21,10 +20,13 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.lab import Lab, LabSettings
 
-COMMAND = "echo {i} > out/{i}.txt"
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SNAKEFILE = """
 rule all:
     input: [f"out/{{i}}.txt" for i in range({n})]
@@ -41,6 +43,7 @@ echo $i > out/$i.txt
 """
 #: A request that both plugins send alike.
 REQUEST = ["--default-resources", "mem_mb=50", "runtime=5"]
+HPCCTR = ["--executor", "hpcctr"]
 PEER = ["--executor", "slurm", "--slurm-no-account", "--slurm-status-command", "squeue"]
 PEER_TUNED = [
     *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
@@ -59,7 +62,6 @@ class Measured:
 
 def measure(argv: list[str], folder: Path, limit_s: float = 1800) -> Measured:
     """Run a command to its end and measure it."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     with (folder / "command.log").open("wb") as log:
         process = subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log)
@@ -67,15 +69,14 @@ def measure(argv: list[str], folder: Path, limit_s: float = 1800) -> Measured:
     wall = time.perf_counter() - started
     if os.waitstatus_to_exitcode(status) != 0 or wall > limit_s:
         sys.exit(f"{' '.join(argv)} failed:\n{(folder / 'command.log').read_text()[-3000:]}")
-    del before
     return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def snakemake(jobs: int, root: Path, *flags: str) -> Measured:
+def snakemake(jobs: int, root: Path, *flags: str, extra: tuple[str, ...] = ()) -> Measured:
     """Run `jobs` trivial jobs through Snakemake in a fresh folder."""
     folder = Path(tempfile.mkdtemp(dir=root))
     (folder / "Snakefile").write_text(SNAKEFILE.format(n=jobs))
-    argv = ["snakemake", "-j", str(jobs), *flags, *REQUEST]
+    argv = ["snakemake", "-j", str(jobs), *flags, *REQUEST, *extra]
     result = measure(argv, folder)
     made = len(list((folder / "out").glob("*.txt")))
     if made != jobs:
@@ -92,7 +93,7 @@ def raw_array(jobs: int, root: Path) -> Measured:
     (folder / "raw.sh").write_text(RAW.format(last=jobs - 1))
     started = time.perf_counter()
     subprocess.run(["sbatch", "raw.sh"], cwd=folder, check=True, capture_output=True)
-    while len(os.listdir(folder / "out")) < jobs:
+    while sum(1 for _ in (folder / "out").iterdir()) < jobs:
         time.sleep(0.02)
     wall = time.perf_counter() - started
     wait_until_idle()
@@ -107,38 +108,61 @@ def wait_until_idle() -> None:
     time.sleep(1)
 
 
-def alternate(repeats: int, *contestants: object) -> list[Measured]:
+def alternate(repeats: int, *contestants: Callable[[], Measured]) -> list[Measured]:
     """Run contestants in turn, `repeats` times, and return the median of each by wall time."""
     results: list[list[Measured]] = [[] for _ in contestants]
     for _ in range(repeats):
         for kept, contestant in zip(results, contestants, strict=True):
-            kept.append(contestant())  # type: ignore[operator]
+            kept.append(contestant())
             wait_until_idle()
     return [sorted(kept, key=lambda m: m.wall_s)[len(kept) // 2] for kept in results]
 
 
-def import_cost_ms(repeats: int = 7) -> tuple[float, float]:
-    """Return how long Snakemake's plugin start-up takes without and with hpcctr, ms (median)."""
-    base = "import time, snakemake.cli; import snakemake_interface_executor_plugins.executors.remote; t=time.perf_counter(); "
-    with_plugin = "import snakemake_executor_plugin_hpcctr as p; p.ExecutorSettings; p.Executor; p.common_settings; "
-    done = "print((time.perf_counter()-t)*1000)"
+def import_cost_ms(repeats: int = 7) -> float:
+    """Return what the plugin adds to each start of Snakemake, ms (median of -X importtime)."""
     found = []
-    for code in (base + done, base + with_plugin + done):
-        runs = [
-            float(
-                subprocess.run(
-                    [sys.executable, "-c", code], check=True, capture_output=True, text=True
-                ).stdout
-            )
-            for _ in range(repeats)
-        ]
-        found.append(statistics.median(runs))
-    return found[0], found[1]
+    for _ in range(repeats):
+        argv = [sys.executable, "-X", "importtime", "-c", "import snakemake.cli"]
+        said = subprocess.run(argv, check=True, capture_output=True, text=True).stderr
+        lines = [line.split("|") for line in said.splitlines() if "plugin_hpcctr" in line]
+        # Columns: own time, cumulated time, name; in microseconds.
+        found.append(sum(int(line[0].split(":")[1]) for line in lines) / 1000)
+    return statistics.median(found)
 
 
 def row(*cells: object) -> None:
     """Print one line of the table."""
     print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
+
+
+def show(case: str, contestant: str, found: Measured, ours: Measured) -> None:
+    """Print one contestant's line."""
+    head = (f"{found.cpu_s:.1f}", f"{found.peak_mb:.0f}") if found.peak_mb else ("", "")
+    row(case, contestant, f"{found.wall_s:.1f}", *head, f"{found.wall_s / ours.wall_s:.2f}")
+
+
+def compare(jobs: int, root: Path, repeats: int) -> None:
+    """Compare hpcctr, plain and packed, with a raw array of the same commands."""
+    ours, packed, raw = alternate(
+        repeats,
+        lambda: snakemake(jobs, root, *HPCCTR),
+        lambda: snakemake(jobs, root, *HPCCTR, extra=("tasks_per_element=10",)),
+        lambda: raw_array(jobs, root),
+    )
+    case = f"{jobs} trivial jobs"
+    show(case, "hpcctr", ours, ours)
+    show(case, "hpcctr, `tasks_per_element=10`", packed, ours)
+    show(case, "raw `sbatch --array`", raw, ours)
+
+
+def compare_with_peer(jobs: int, root: Path) -> None:
+    """Compare with the Slurm plugin, at its defaults and tuned."""
+    (ours,) = alternate(1, lambda: snakemake(jobs, root, *HPCCTR))
+    case = f"{jobs} trivial jobs, beside the peer"
+    show(case, "hpcctr", ours, ours)
+    for words, flags in (("its defaults", ()), ("tuned", tuple(PEER_TUNED))):
+        (peer,) = alternate(1, lambda flags=flags: snakemake(jobs, root, *PEER, *flags))
+        show(case, f"slurm plugin, {words}", peer, ours)
 
 
 def main() -> None:
@@ -147,7 +171,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="leave the slow peer out")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    hpcctr = ("--executor", "hpcctr")
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as name:
         root = Path(name)
         lab = Lab(
@@ -164,41 +187,10 @@ def main() -> None:
             row("case", "contestant", "wall s", "head CPU s", "head MiB", "ratio to hpcctr")
             row(*["---"] * 6)
             for jobs in (200, 1000):
-                ours, raw = alternate(
-                    arguments.repeats,
-                    lambda n=jobs: snakemake(n, root, *hpcctr),
-                    lambda n=jobs: raw_array(n, root),
-                )
-                case = f"{jobs} trivial jobs"
-                row(
-                    case,
-                    "hpcctr",
-                    f"{ours.wall_s:.1f}",
-                    f"{ours.cpu_s:.1f}",
-                    f"{ours.peak_mb:.0f}",
-                    "1",
-                )
-                row(
-                    case,
-                    "raw `sbatch --array`",
-                    f"{raw.wall_s:.1f}",
-                    "",
-                    "",
-                    f"{raw.wall_s / ours.wall_s:.2f}",
-                )
-                if jobs == 200 and not arguments.quick:
-                    for words, flags in (("its defaults", ()), ("tuned", tuple(PEER_TUNED))):
-                        peer = snakemake(jobs, root, *PEER, *flags)
-                        row(
-                            case,
-                            f"slurm plugin, {words}",
-                            f"{peer.wall_s:.1f}",
-                            f"{peer.cpu_s:.1f}",
-                            f"{peer.peak_mb:.0f}",
-                            f"{peer.wall_s / ours.wall_s:.1f}",
-                        )
-                        wait_until_idle()
-            ours = snakemake(5000, root, *hpcctr)
+                compare(jobs, root, arguments.repeats)
+            if not arguments.quick:
+                compare_with_peer(200, root)
+            ours = snakemake(5000, root, *HPCCTR)
             row(
                 "5000 trivial jobs",
                 "hpcctr",
@@ -207,8 +199,7 @@ def main() -> None:
                 f"{ours.peak_mb:.0f}",
                 "1",
             )
-            without, with_plugin = import_cost_ms()
-            row("import", "hpcctr", f"{(with_plugin - without) / 1000:.3f}", "", "", "")
+            row("import of the plugin", "hpcctr", f"{import_cost_ms() / 1000:.4f}", "", "", "")
         finally:
             lab.down()
 

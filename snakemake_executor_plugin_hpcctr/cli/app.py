@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
-from snakemake_executor_plugin_hpcctr.cli import lab, output
+from snakemake_executor_plugin_hpcctr.cli import lab, output, status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(lab.app, name="lab")
+app.command()(status.status)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)

@@ -68,20 +68,16 @@ def up(  # noqa: PLR0913 (one parameter per option)
 
     In a shell: eval "$(hpcctr lab up)"
     """
-    from snakemake_executor_plugin_hpcctr.lab import Lab, LabSettings  # noqa: PLC0415 (start-up)
-
-    lab = Lab(
-        LabSettings(
-            directory=directory,
-            nodes=nodes,
-            cpus=cpus,
-            memory_mb=memory,
-            gpus=gpus,
-            accounting=accounting,
-            auth=auth.value,
-            memory_limit=memory_limit.value,
-            plugstack=tuple(plugstack or ()),
-        )
+    lab = _lab(
+        directory,
+        nodes=nodes,
+        cpus=cpus,
+        memory_mb=memory,
+        gpus=gpus,
+        accounting=accounting,
+        auth=auth.value,
+        memory_limit=memory_limit.value,
+        plugstack=tuple(plugstack or ()),
     )
     lab.up()
     output.note(render_status(lab.status()))
@@ -201,7 +197,7 @@ def render_status(found: LabStatus) -> str:
     return output.table(rows)
 
 
-def _lab(directory: Path) -> Lab:
+def _lab(directory: Path, **settings: object) -> Lab:
     from snakemake_executor_plugin_hpcctr.lab import Lab, LabSettings  # noqa: PLC0415 (start-up)
 
-    return Lab(LabSettings(directory=directory))
+    return Lab(LabSettings.model_validate({"directory": directory, **settings}))

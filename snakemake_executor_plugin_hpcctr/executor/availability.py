@@ -13,7 +13,7 @@ from snakemake_executor_plugin_hpcctr.script.quote import words
 from snakemake_executor_plugin_hpcctr.trace.folder import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler
@@ -43,8 +43,8 @@ class Availability:
     ) -> frozenset[EngineName]:
         """Return the engines that a node for this request has.
 
-        If no node answers in time (all are busy), every engine of the list is taken for
-        available: the task's own script checks again before its command starts.
+        If no node answers in time (all are busy), every engine is taken for available: the
+        task's own script checks again before its command starts.
         """
         if set(preference) <= {"host"}:
             return frozenset(preference)
@@ -54,7 +54,7 @@ class Availability:
             # An engine that was missing may have been installed since: ask again.
             usable = remembered is not None and bool(remembered & set(preference))
             self._known[place] = (
-                remembered if usable and remembered else self._ask(place, resources, preference)
+                remembered if usable and remembered else self._ask(place, resources)
             )
         return self._known[place]
 
@@ -76,16 +76,14 @@ class Availability:
             "start Snakemake, or set `engine: host` to run without a container"
         )
 
-    def _ask(
-        self, place: str, resources: Resources, preference: Iterable[EngineName]
-    ) -> frozenset[EngineName]:
+    def _ask(self, place: str, resources: Resources) -> frozenset[EngineName]:
         answer = self.scheduler.ask_node(resources, probe_script(), ANSWER_WITHIN_S)
         if answer is None:
             self.warn(
                 f"No node of {place} was free to tell which container engines it has; "
                 "each task checks that itself before its command starts"
             )
-            return frozenset(preference)
+            return frozenset(ENGINES)
         found = parse_probe(answer)
         self._remember(place, found)
         return found
@@ -99,8 +97,8 @@ class Availability:
 
     def _remember(self, place: str, found: frozenset[EngineName]) -> None:
         known: dict[str, object] = {}
-        with suppress(OSError, ValueError):
-            known = json.loads(self.memory.read_text(encoding="utf-8"))
+        with suppress(OSError, ValueError, TypeError):
+            known = dict(json.loads(self.memory.read_text(encoding="utf-8")))
         known[self._key(place)] = {"asked": time.time(), "engines": sorted(found)}
         with suppress(OSError):
             write_atomically(self.memory, json.dumps(known, indent=1) + "\n")
@@ -119,5 +117,5 @@ def probe_script() -> str:
 
 def parse_probe(text: str) -> frozenset[EngineName]:
     """Read the probe's output; other lines (a site's greeting) are ignored."""
-    said = set(text.split())
+    said = {line.strip() for line in text.splitlines()}
     return frozenset(name for name in ENGINES if name in said)

@@ -108,11 +108,11 @@ def check_file(image: Image) -> Image:
         ImageError: It is missing, unreadable, or neither a SIF nor a squashfs.
     """
     path = Path(image.location)
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 (Path.exists raises in a folder closed to us)
         raise ImageError(
             f"image {image.reference} does not exist (looked for {path})",
-            next_step="check the path, or make the image; a relative path counts from the "
-            "working directory of the workflow",
+            next_step="check the path and the permissions of its folders, or make the image; a "
+            "relative path counts from the working directory of the workflow",
         )
     if path.is_dir():
         return image.model_copy(update={"format": "directory"})

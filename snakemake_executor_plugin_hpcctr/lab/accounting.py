@@ -10,8 +10,9 @@ from snakemake_executor_plugin_hpcctr.lab.daemons import failure, wait_until
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from snakemake_executor_plugin_hpcctr.lab.conf import Layout, Machine
+    from snakemake_executor_plugin_hpcctr.lab.conf import Machine
     from snakemake_executor_plugin_hpcctr.lab.daemons import Daemon
+    from snakemake_executor_plugin_hpcctr.lab.layout import Layout
 
 INSTALL_S = 120.0
 ANSWER_S = 60.0

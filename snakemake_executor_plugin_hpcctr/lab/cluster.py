@@ -14,7 +14,8 @@ from filelock import FileLock
 from snakemake_executor_plugin_hpcctr import proc
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.lab import accounting, daemons, packages, plan
-from snakemake_executor_plugin_hpcctr.lab.conf import LabSettings, Layout, State
+from snakemake_executor_plugin_hpcctr.lab.conf import LabSettings, State
+from snakemake_executor_plugin_hpcctr.lab.layout import Layout
 from snakemake_executor_plugin_hpcctr.lab.machine import inspect_machine
 from snakemake_executor_plugin_hpcctr.lab.prepare import prepare
 from snakemake_executor_plugin_hpcctr.lab.state import read_state, write_state

@@ -67,11 +67,13 @@ def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def start(daemon: Daemon, env: Mapping[str, str]) -> None:
-    """Start a daemon and wait until it has written its pid file.
+    """Start a daemon unless it lives, and wait until it has written its pid file.
 
     Raises:
         CommandError: It did not start; the message holds the end of its log.
     """
+    if pid_of(daemon, env) is not None:
+        return
     daemon.pid_file.unlink(missing_ok=True)
     old = len(_log_text(daemon))
     done = proc.run(daemon.argv, timeout_s=START_S, env=env)

@@ -14,7 +14,8 @@ from snakemake_executor_plugin_hpcctr.lab.daemons import Daemon
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from snakemake_executor_plugin_hpcctr.lab.conf import LabSettings, Layout, State
+    from snakemake_executor_plugin_hpcctr.lab.conf import LabSettings, State
+    from snakemake_executor_plugin_hpcctr.lab.layout import Layout
 
 #: Cannot be written in slurm.conf(5): it has no quotes, `#` begins a comment, `%` a pattern.
 UNWRITABLE = re.compile(r"[\s#%,\"'\\]")

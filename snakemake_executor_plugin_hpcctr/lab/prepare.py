@@ -13,7 +13,8 @@ from snakemake_executor_plugin_hpcctr.lab import conf
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from snakemake_executor_plugin_hpcctr.lab.conf import Layout, State
+    from snakemake_executor_plugin_hpcctr.lab.conf import State
+    from snakemake_executor_plugin_hpcctr.lab.layout import Layout
 
 KEY_BYTES = 1024
 

@@ -10,7 +10,7 @@ from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.lab.conf import State
 
 if TYPE_CHECKING:
-    from snakemake_executor_plugin_hpcctr.lab.conf import Layout
+    from snakemake_executor_plugin_hpcctr.lab.layout import Layout
 
 
 def read_state(layout: Layout) -> State | None:

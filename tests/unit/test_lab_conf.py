@@ -19,8 +19,9 @@ from snakemake_executor_plugin_hpcctr.lab.apptainer import (
 from snakemake_executor_plugin_hpcctr.lab.apt import parse_candidate, parse_mirror
 from snakemake_executor_plugin_hpcctr.lab.capabilities import NAMES, names_of, parse_permitted
 from snakemake_executor_plugin_hpcctr.lab.cluster import parse_nodes, refuse_change
-from snakemake_executor_plugin_hpcctr.lab.conf import Layout, Machine, State
+from snakemake_executor_plugin_hpcctr.lab.conf import Machine, State
 from snakemake_executor_plugin_hpcctr.lab.daemons import telling_lines
+from snakemake_executor_plugin_hpcctr.lab.layout import Layout
 from snakemake_executor_plugin_hpcctr.lab.machine import share_gpus
 from snakemake_executor_plugin_hpcctr.lab.state import read_state, write_state
 

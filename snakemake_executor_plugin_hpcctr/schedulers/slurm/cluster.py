@@ -58,7 +58,9 @@ class Cluster:
         return self._partitions
 
     def _ask_partitions(self) -> dict[str, Partition]:
-        partitions = self.commands.ask(["scontrol", "-o", "show", "partition"], cluster=self.name)
+        # Hidden ones too (-a): whether you may use one, sbatch says better than a look.
+        show = ["scontrol", "-a", "-o", "show", "partition"]
+        partitions = self.commands.ask(show, cluster=self.name)
         nodes = self.commands.ask(["sinfo", *NODES_FORMAT], cluster=self.name)
         if not (partitions.ok and nodes.ok):
             return {}

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: partition, number of nodes, CPUs, memory in MB, generic resources.
 NODES_FORMAT = ("-h", "-a", "-e", "-o", "%R|%D|%c|%m|%G")
 
+#: What `scontrol show partition` says of a partition that everybody may use.
+OPEN = {"State": "UP", "Hidden": "NO", "AllowGroups": "ALL", "AllowAccounts": "ALL"}
+
 
 @dataclass(frozen=True)
 class NodeKind:
@@ -46,10 +49,15 @@ class NodeKind:
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition and its limits; None where it has none."""
+    """A partition and its limits; None where it has none.
+
+    Args:
+        is_open: Whether everybody may use it, now.
+    """
 
     name: str
     is_default: bool = False
+    is_open: bool = True
     max_min: float | None = None
     max_nodes: int | None = None
     nodes: tuple[NodeKind, ...] = ()
@@ -70,6 +78,7 @@ def parse_partitions(partitions: str, nodes: str) -> dict[str, Partition]:
             found[name] = Partition(
                 name=name,
                 is_default=keys.get("Default") == "YES",
+                is_open=OPEN.items() <= keys.items(),
                 max_min=None if seconds is None else seconds / 60,
                 max_nodes=_number(keys.get("MaxNodes", "")),
                 nodes=tuple(kinds.get(name, ())),
@@ -170,7 +179,11 @@ def _no_such_partition(name: str, partitions: Mapping[str, Partition]) -> Submit
 
 
 def _where_it_fits(resources: Resources, partitions: Mapping[str, Partition]) -> str:
-    fits = [name for name, one in sorted(partitions.items()) if objection(resources, one) is None]
+    fits = [
+        name
+        for name, one in sorted(partitions.items())
+        if one.is_open and objection(resources, one) is None
+    ]
     if fits:
         return f"ask for less, or set `slurm_partition` to one that could run it: {', '.join(fits)}"
     return "ask for less: no partition of this cluster could run it"

@@ -31,8 +31,7 @@ class Refusal:
 
     Args:
         pattern: Regular expression for what was said.
-        what: The sentence; names in braces are filled from the request (see `_names`), and
-            `{0}` is what the pattern's group matched.
+        what: The sentence; names in braces are filled from the request (see `_names`).
         next_step: What the user can do; the same names.
         transient: The same request may pass later.
         too_many: Fewer tasks at once may pass now.
@@ -49,8 +48,8 @@ class Refusal:
 #: then what the user can change, the general texts last.
 TABLE: tuple[Refusal, ...] = (
     Refusal(
-        r"(\w*Submit\w*Limit)",
-        "Slurm takes no more tasks from you now ({0})",
+        r"\w*Submit\w*Limit",
+        "Slurm takes no more tasks from you now",
         "they are submitted as others end; `array: N` in hpcctr.yaml makes smaller arrays, and "
         "`sacctmgr show assoc where user=$USER format=account,qos,maxsubmit` shows the limit",
         transient=True,
@@ -70,14 +69,14 @@ TABLE: tuple[Refusal, ...] = (
         transient=True,
     ),
     Refusal(
-        r"no answer within",
+        r"^no answer within",
         "sbatch did not come back in time",
         "nothing is lost: hpcctr looks whether the job arrived before it submits again",
         transient=True,
     ),
     Refusal(
         r"Resource temporarily unavailable|Cannot allocate memory|Try again|try again later",
-        "This machine or Slurm is short of something for the moment",
+        "this machine or Slurm is short of something for the moment",
         "it is tried again; `uptime` and `ulimit -u` show whether this machine is overloaded",
         transient=True,
     ),
@@ -88,8 +87,8 @@ TABLE: tuple[Refusal, ...] = (
         transient=True,
     ),
     Refusal(
-        r"No cluster '?([^' ]+)'? known",
-        "Slurm knows no cluster `{0}`",
+        r"No cluster .* known",
+        "Slurm knows no cluster of the name in `clusters`",
         "`sacctmgr list clusters format=cluster` shows their names; correct `clusters`",
     ),
     Refusal(
@@ -99,86 +98,86 @@ TABLE: tuple[Refusal, ...] = (
     ),
     Refusal(
         r"No partition specified or system default partition",
-        "The task names no partition, and this cluster has no default one",
+        "the task names no partition, and this cluster has no default one",
         "set `slurm_partition` for the rule, or `partition:` in hpcctr.yaml; `sinfo -o %R` shows "
         "the names",
     ),
     Refusal(
-        r"Requested partition configuration not available|partition .*(not available|inactive)",
-        "Slurm's {partition} takes no jobs like this now",
+        r"(?:Requested partition configuration|Required partition) not available",
+        "{partition} takes no jobs like this now",
         "`scontrol show partition` shows its State and limits; choose another `slurm_partition`",
     ),
     Refusal(
         r"User's group not permitted to use this partition",
-        "You may not use {partition}",
+        "you may not use {partition}",
         "ask the administrators for access, or choose another `slurm_partition`",
     ),
     Refusal(
         r"Invalid account or account/partition combination",
-        "You cannot use {account} in {partition}",
+        "you cannot use {account} in {partition}",
         "`sacctmgr show assoc where user=$USER format=account,partition,qos` shows what you may "
         "use; set `slurm_account`",
     ),
     Refusal(
         r"Invalid qos specification|Requested QOS is not|not allowed to use this QOS",
-        "You cannot use {qos}",
+        "you cannot use {qos}",
         "`sacctmgr show assoc where user=$USER format=account,qos` shows what you may use; set "
         "`qos`",
     ),
     Refusal(
         r"Requested time limit is invalid|(?<!Q)time limit .*exceeds",
-        "The task asks for {time}, which {partition} does not allow",
+        "the task asks for {time}, which {partition} does not allow",
         "`sinfo -o '%R %l'` shows each partition's limit; lower `runtime`, or choose another "
         "`slurm_partition`",
     ),
     Refusal(
-        r"(?:(QOS\w+Limit|Assoc\w+Limit)(?:.|\n)*)?Job violates accounting/QOS policy",
-        "The request breaks a rule of your account or QOS {0}",
+        r"(?:QOS|Assoc)\w+Limit|Job violates accounting/QOS policy",
+        "the request is more than your account or QOS allows",
         "`sacctmgr show qos` and `sacctmgr show assoc where user=$USER` show the limits; ask for "
         "less, or set another `qos` or `slurm_account`",
     ),
     Refusal(
         r"More processors requested than permitted",
-        "The task asks for {cpus}, more than {partition} gives",
+        "the task asks for {cpus}, more than {partition} gives",
         "`sinfo -o '%R %c'` shows the CPUs of each partition's nodes; lower `threads` or "
         "`cpus_per_task`",
     ),
     Refusal(
         r"Node count specification invalid",
-        "The task asks for {nodes}, which {partition} does not allow",
+        "the task asks for {nodes}, which {partition} does not allow",
         "`scontrol show partition` shows MaxNodes; lower `nodes`",
     ),
     Refusal(
         r"Memory (?:specification|required) can ?not be satisfied"
         r"|Memory required by task is not available",
-        "No node of {partition} has {memory} of memory",
+        "no node of {partition} has {memory} of memory",
         "`sinfo -o '%R %m'` shows how much the nodes have, in MB; lower `mem_mb`, or choose "
         "another `slurm_partition`",
     ),
     Refusal(
         r"Temporary disk specification can ?not be satisfied",
-        "No node of {partition} declares {tmp} of temporary disk",
+        "no node of {partition} declares {tmp} of temporary disk",
         "`sinfo -o '%R %d'` shows how much the nodes declare, in MB; lower `tmp`, or leave it out",
     ),
     Refusal(
         r"Requested node configuration is not available",
-        "No node of {partition} has all that the task asks for: {request}",
+        "no node of {partition} has all that the task asks for: {request}",
         "`sinfo -o '%R %D %c %m %G %f'` shows CPUs, memory, GPUs and features of the nodes; ask "
         "for less, or choose another `slurm_partition`",
     ),
     Refusal(
         r"Invalid feature specification",
-        "No node has the feature that `constraint` asks for: {constraint}",
+        "no node has the feature that `constraint` asks for: {constraint}",
         "`sinfo -o '%R %f'` shows the features of the nodes",
     ),
     Refusal(
         r"Invalid node name specified",
-        "An option names a node that does not exist",
+        "an option names a node that does not exist",
         "`sinfo -N` shows the nodes; correct `slurm_extra`",
     ),
     Refusal(
         r"[Rr]equested reservation is invalid|reservation .*invalid|Access denied to requested res",
-        "You cannot use {reservation}",
+        "you cannot use {reservation}",
         "`scontrol show reservation` shows those that exist, their times and users",
     ),
     Refusal(
@@ -188,7 +187,7 @@ TABLE: tuple[Refusal, ...] = (
     ),
     Refusal(
         r"Invalid wckey specification",
-        "You cannot use the wckey `{wckey}`",
+        "you cannot use the wckey `{wckey}`",
         "`sacctmgr show wckey` shows yours",
     ),
     Refusal(
@@ -199,7 +198,7 @@ TABLE: tuple[Refusal, ...] = (
     ),
     Refusal(
         r"are mutually exclusive|mutually exclusive with",
-        "Two options of the request exclude each other",
+        "two options of the request exclude each other",
         "see what sbatch said; give the one or the other, also in `slurm_extra`",
     ),
     Refusal(
@@ -215,8 +214,8 @@ TABLE: tuple[Refusal, ...] = (
         "see what sbatch said; correct `slurm_extra` (options as in `man sbatch`)",
     ),
     Refusal(
-        r"(?:sbatch|srun): command not found",
-        "There is no Slurm here: sbatch was not found on PATH",
+        r"^command not found$",
+        "there is no Slurm here: sbatch was not found on PATH",
         "load your site's Slurm module or log in to a login node; `--hpcctr-scheduler local` runs "
         "the tasks on this machine",
     ),
@@ -249,28 +248,26 @@ def refusal(done: Completed, resources: Resources) -> SubmitError:
         done: The ended command.
         resources: What it asked for.
     """
-    said = f"{done.err}\n{done.out}"
-    row, found = UNKNOWN, ""
+    said = _said(done)
+    row, line = UNKNOWN, "; ".join(said)[-1000:]
     for candidate in TABLE:
-        if match := re.search(candidate.pattern, said):
-            row, found = candidate, (match.groups() or ("",))[0] or ""
+        if found := next((line for line in said if re.search(candidate.pattern, line)), None):
+            row, line = candidate, found
             break
     names = _names(resources)
-    what = row.what.format(found, **names).strip()
     return SubmitError(
-        f"{what} (sbatch: {last_words(done)})",
-        next_step=row.next_step.format(found, **names),
+        f"{row.what.format(**names)} (Slurm: {line})",
+        next_step=row.next_step.format(**names),
         transient=row.transient,
         too_many=row.too_many,
     )
 
 
-def last_words(done: Completed) -> str:
-    """Return what a Slurm command said, without its own name before each line."""
+def _said(done: Completed) -> list[str]:
+    """Return what a Slurm command said, line by line, without its own name before each."""
     lines = (done.err.strip() or done.out.strip() or f"exit code {done.code}").splitlines()
-    plain = [re.sub(r"^\w+: (?:error: |fatal: )?", "", line.strip()) for line in lines]
-    said = "; ".join(dict.fromkeys(line for line in plain if line))
-    return said.removeprefix("Batch job submission failed: ")[-500:]
+    plain = [re.sub(r"^(?:sbatch|srun): (?:error: |fatal: )?", "", line.strip()) for line in lines]
+    return [line.removeprefix("Batch job submission failed: ") for line in plain if line]
 
 
 def may_have_arrived(done: Completed) -> bool:
@@ -284,7 +281,7 @@ def _names(resources: Resources) -> dict[str, str]:
     return {
         "partition": f"partition `{resources.partition}`"
         if resources.partition
-        else "default partition",
+        else "the default partition",
         "account": f"the account `{resources.account}`"
         if resources.account
         else "your default account",
@@ -293,7 +290,7 @@ def _names(resources: Resources) -> dict[str, str]:
         "constraint": resources.constraint or "",
         "wckey": resources.wckey or "",
         "time": f"{resources.runtime_min} min" if resources.runtime_min else "no time limit",
-        "cpus": f"{cpus} CPUs",
+        "cpus": f"{cpus} CPU(s)",
         "nodes": f"{resources.nodes or 1} node(s)",
         "memory": _memory(resources),
         "tmp": f"{resources.tmp_mb or 0} MB",
