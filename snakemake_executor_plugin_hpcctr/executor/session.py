@@ -197,7 +197,7 @@ def open_session(workflow: Any, settings: Any, envvars: Mapping[str, str], say: 
     settled = layers.settings
     folder = new_run(workdir, _absolute(settled.log_dir, workdir))
     folder.make()
-    scheduler = make(settled.scheduler)
+    scheduler = make(settled.scheduler, warn=say.warning)
     trace = Trace(workdir / STATE / "trace.sqlite")
     live = Registry()
     image_dir = _absolute(settled.image_dir, workdir) or workdir / STATE / "images"
