@@ -197,14 +197,15 @@ class Executor(RemoteExecutor):
                 self.report_job_success(item.task.info)
             else:
                 outcome.show_late_files(item)
-                self._fail(item.task.info, outcome.words(item, diagnosis), item)
+                self._fail(item.task.info, outcome.words(item, diagnosis), diagnosis.sentence)
         pace.wake_once(self.workflow)
 
-    def _fail(self, info: SubmittedJobInfo, words: str, ended: Ended | None = None) -> None:
-        """End a job with an error, in words that pass `--quiet`."""
-        logs = [ended.task.log] if ended is not None and ended.task.log.exists() else []
+    def _fail(self, info: SubmittedJobInfo, words: str, sentence: str = "") -> None:
+        """End a job with an error: in full as a line that passes `--quiet`, in short in
+        Snakemake's own block.
+        """
         self.logger.error(words)
-        self.report_job_error(info, msg="", aux_logs=[str(log) for log in logs])
+        self.report_job_error(info, msg=sentence or words.partition("\n")[0])
 
     def print_job_error(self, job_info: SubmittedJobInfo, msg: str = "", **kwargs: Any) -> None:
         """Print Snakemake's block about a failed job, without its hint at a cluster log."""
