@@ -12,15 +12,16 @@ from snakemake_executor_plugin_hpcctr.engines.base import Launch
 from snakemake_executor_plugin_hpcctr.engines.paths import all_binds, need_image, refuse
 
 if TYPE_CHECKING:
-    from snakemake_executor_plugin_hpcctr.task import Bind, EngineName, Task
+    from snakemake_executor_plugin_hpcctr.task import Bind, EngineName, ImageFormat, Task
 
 NAME: EngineName = "apptainer"
+FORMATS: tuple[ImageFormat, ...] = ("sif", "sqsh", "directory", "registry")
 PROBE: tuple[str, ...] = ("sh", "-c", "apptainer --version || singularity --version")
 
 
 def launch(task: Task) -> Launch:
     """Return `apptainer exec` with the task's image, binds and GPU flag."""
-    image = need_image(task, "sif", "sqsh", "directory", "registry")
+    image = need_image(task, *FORMATS)
     options = task.options.apptainer
     argv = [options.program, "--quiet", "exec", "--pwd", task.workdir]
     argv += _gpu_flag(task)

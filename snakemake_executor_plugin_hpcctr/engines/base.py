@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from snakemake_executor_plugin_hpcctr.task import EngineName, Task
+    from snakemake_executor_plugin_hpcctr.task import EngineName, ImageFormat, Task
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Engine(Protocol):
     """The face of a module in this package."""
 
     NAME: EngineName
+    #: Images that it can be given; one from a registry is pulled before it starts.
+    FORMATS: tuple[ImageFormat, ...]
     #: Succeeds on a node where the engine can be used; argv, run by the probe.
     PROBE: tuple[str, ...]
 

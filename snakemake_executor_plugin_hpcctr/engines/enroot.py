@@ -14,9 +14,10 @@ from snakemake_executor_plugin_hpcctr.engines.base import Launch, OncePerNode
 from snakemake_executor_plugin_hpcctr.engines.paths import all_binds, need_image, refuse
 
 if TYPE_CHECKING:
-    from snakemake_executor_plugin_hpcctr.task import Bind, EngineName, Image, Task
+    from snakemake_executor_plugin_hpcctr.task import Bind, EngineName, Image, ImageFormat, Task
 
 NAME: EngineName = "enroot"
+FORMATS: tuple[ImageFormat, ...] = ("sqsh", "registry", "container")
 PROBE: tuple[str, ...] = ("enroot", "version")
 
 START_SCRIPT = 'exec "$@"\n'

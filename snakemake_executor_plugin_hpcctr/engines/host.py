@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from snakemake_executor_plugin_hpcctr.engines.base import Launch
 
 if TYPE_CHECKING:
-    from snakemake_executor_plugin_hpcctr.task import EngineName, Task
+    from snakemake_executor_plugin_hpcctr.task import EngineName, ImageFormat, Task
 
 NAME: EngineName = "host"
+FORMATS: tuple[ImageFormat, ...] = ("sif", "sqsh", "directory", "registry", "container")
 PROBE: tuple[str, ...] = ("true",)
 
 

@@ -13,9 +13,17 @@ from snakemake_executor_plugin_hpcctr.engines.base import Launch
 from snakemake_executor_plugin_hpcctr.engines.paths import all_binds, need_image, refuse
 
 if TYPE_CHECKING:
-    from snakemake_executor_plugin_hpcctr.task import Bind, EngineName, Image, PyxisOptions, Task
+    from snakemake_executor_plugin_hpcctr.task import (
+        Bind,
+        EngineName,
+        Image,
+        ImageFormat,
+        PyxisOptions,
+        Task,
+    )
 
 NAME: EngineName = "pyxis"
+FORMATS: tuple[ImageFormat, ...] = ("sqsh", "registry", "container")
 PROBE: tuple[str, ...] = ("sh", "-c", "srun --help | grep -q -e --container-image")
 
 LINK_ADVICE = (
@@ -26,7 +34,7 @@ LINK_ADVICE = (
 
 def launch(task: Task) -> Launch:
     """Return `srun --container-…`: one step, one task, the CPUs of the job."""
-    image = need_image(task, "sqsh", "registry", "container")
+    image = need_image(task, *FORMATS)
     options = task.options.pyxis
     cpus = task.resources.cpus_per_task
     argv = ["srun", "--nodes=1", "--ntasks=1", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]

@@ -12,6 +12,7 @@ from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     from snakemake_executor_plugin_hpcctr.errors import HpcctrError
     from snakemake_executor_plugin_hpcctr.executor.follow import Ended
@@ -197,15 +198,20 @@ class Executor(RemoteExecutor):
                 self.report_job_success(item.task.info)
             else:
                 outcome.show_late_files(item)
-                self._fail(item.task.info, outcome.words(item, diagnosis), diagnosis.sentence)
+                log = item.task.log
+                self._fail(item.task.info, outcome.words(item, diagnosis), diagnosis.sentence, log)
         pace.wake_once(self.workflow)
 
-    def _fail(self, info: SubmittedJobInfo, words: str, sentence: str = "") -> None:
-        """End a job with an error: in full as a line that passes `--quiet`, in short in
-        Snakemake's own block.
+    def _fail(
+        self, info: SubmittedJobInfo, words: str, sentence: str = "", log: Path | None = None
+    ) -> None:
+        """End a job with an error: in full as a line of our own, which passes `--quiet`.
+
+        Snakemake's block about the job gets the sentence, and the log for --show-failed-logs.
         """
         self.logger.error(words)
-        self.report_job_error(info, msg=sentence or words.partition("\n")[0])
+        logs = [str(log)] if log is not None and log.exists() else []
+        self.report_job_error(info, msg=sentence or words.partition("\n")[0], aux_logs=logs)
 
     def print_job_error(self, job_info: SubmittedJobInfo, msg: str = "", **kwargs: Any) -> None:
         """Print Snakemake's block about a failed job, without its hint at a cluster log."""

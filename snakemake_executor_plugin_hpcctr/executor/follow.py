@@ -162,7 +162,7 @@ def _still_there(queued: Queued | None) -> bool:
 
 def gather(task: Live, marker: Marker | None, account: Account | None) -> Evidence:
     """Put together all that is known of a failed task."""
-    said = "".join(read_tail(Path(log)) for log in (task.log, *task.rule_logs))
+    said = "".join(map(read_tail, (task.log, *map(Path, task.rule_logs))))
     evidence = replace(task.evidence, has_marker=marker is not None, log_tail=said)
     if marker is not None:
         evidence = replace(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from snakemake_executor_plugin_hpcctr.bridge import capture as bridge_capture
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
 from snakemake_executor_plugin_hpcctr.config.layers import default_layers, resolve
+from snakemake_executor_plugin_hpcctr.engines import launch
 from snakemake_executor_plugin_hpcctr.errors import EngineError, HpcctrError
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.follow import Follower
@@ -21,6 +22,7 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
     choose_engine,
     container_binds,
     declared_env,
+    own_tmpdir,
     scratch_path,
 )
 from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
@@ -97,7 +99,7 @@ class Session:
         self._warn_once(resolved.rule, resolved.warnings)
         self.scheduler.check(resolved.resources)
         scratch = scratch_path(SCRATCH_BASE, self.folder.run_id, next(self._serials))
-        tmpdir = bridge.give_tmpdir(job, resolved.tmpdir or f"{scratch}/tmp")
+        tmpdir = bridge.give_tmpdir(job, resolved.tmpdir or own_tmpdir(scratch))
         return Settled(resolved, scratch, tmpdir)
 
     def task_of(self, job: Any, settled: Settled, spawn: Callable[[Any], str]) -> Task:
@@ -119,7 +121,7 @@ class Session:
         else:
             captured = bridge_capture.capture(self.workflow, job, contained=engine != "host")
         contained = engine != "host"
-        return Task(
+        task = Task(
             key=bridge.durable_key(job),
             rule=rule,
             wildcards=bridge.wildcards_of(job),
@@ -141,6 +143,8 @@ class Session:
             tasks_per_element=resolved.tasks_per_element,
             options=resolved.options,
         )
+        launch(task)  # what the engine cannot express is this job's error, not the whole wave's
+        return task
 
     def _image_and_engine(
         self, job: Any, rule: str, resolved: Resolved

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.diagnosis.evidence import Evidence
+from snakemake_executor_plugin_hpcctr.engines import ENGINES
 from snakemake_executor_plugin_hpcctr.task import Bind, Task
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ class Place:
 def scratch_path(base: str, run_id: str, serial: int) -> str:
     """Return the task's folder on its node; unique, so that no two tasks meet there."""
     return posixpath.join(base, f"hpcctr-{os.getuid()}-{run_id}-{serial}")
+
+
+def own_tmpdir(scratch: str) -> str:
+    """Return the folder within the task's own that TMPDIR names."""
+    return posixpath.join(scratch, "tmp")
 
 
 def declared_env(captured: Captured, threads: int, user: dict[str, str]) -> dict[str, str]:
@@ -96,15 +102,16 @@ def base_evidence(task: Task) -> Evidence:
 
 
 def choose_engine(
-    preference: tuple[EngineName, ...], image: Image | None, available: frozenset[EngineName]
+    preference: tuple[EngineName, ...], image: Image, available: frozenset[EngineName]
 ) -> EngineName | None:
-    """Return the first engine of the list that the nodes have; `host` for a rule without image.
+    """Return the first engine of the list that the nodes have and that can start the image.
 
-    None if there is none.
+    If none of those can, the first that they have, so that its own error tells why; None if
+    they have none of the list.
     """
-    if image is None and preference != ("host",):
-        return "host"
-    return next((name for name in preference if name == "host" or name in available), None)
+    there = [name for name in preference if name == "host" or name in available]
+    able = (name for name in there if image.format in ENGINES[name].FORMATS)
+    return next(able, there[0] if there else None)
 
 
 def job_name(rule: str, wildcards: tuple[tuple[str, str], ...]) -> str:

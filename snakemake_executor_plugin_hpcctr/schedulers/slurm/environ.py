@@ -31,18 +31,24 @@ DEFAULTS = {
 }
 
 JOB_SCOPED = re.compile(r"(SLURM|SLURMD|SBATCH|SRUN|SALLOC|PMI|PMIX|PMIX2)_.*")
+#: A user's habits, e.g. SQUEUE_STATES or SCANCEL_INTERACTIVE, would change what we are told.
+HABITS = re.compile(r"(SQUEUE|SINFO|SACCT|SCANCEL|SCONTROL)_.*")
 GPU_SCOPED = frozenset({"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"})
 
 
 def clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment without what describes the job in which we may run."""
+    """Return the environment without what describes a surrounding job, and without habits."""
     inside = "SLURM_JOB_ID" in environ
     return {
         name: value
         for name, value in environ.items()
         if name in CLUSTER
         or name in DEFAULTS
-        or not (JOB_SCOPED.fullmatch(name) or (inside and name in GPU_SCOPED))
+        or not (
+            JOB_SCOPED.fullmatch(name)
+            or HABITS.fullmatch(name)
+            or (inside and name in GPU_SCOPED)
+        )
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.doubles.node import settings, start, store, variables
+from tests.doubles.node import python_traces, settings, start, store, variables
 from tests.doubles.node.settings import BANNER, VERSION, EnrootError, error
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def parse(command: Command, words: list[str]) -> Parsed:
 
 def main(words: list[str]) -> int:
     """Run one command line; returns the exit code."""
+    python_traces.undo()
     if words[:1] == ["--version"]:
         sys.stdout.write(f"{BANNER}\n")
         return 0
@@ -218,7 +219,8 @@ def _info(parsed: Parsed) -> None:
     names = sorted(name for name in os.environ if name.startswith("ENROOT_"))
     lines = "".join(f"  {name}={os.environ[name]}\n" for name in names)
     sys.stdout.write(
-        f"Enroot version: {VERSION}\nConfig file: none ({BANNER})\n\nEnvironment variables:\n{lines}"
+        f"Enroot version: {VERSION}\nConfig file: none ({BANNER})\n\n"
+        f"Environment variables:\n{lines}"
     )
 
 

@@ -56,8 +56,23 @@ CLEARED = {
     "suid": kernel.MS_NOSUID,
 }
 WITHOUT_FLAG = frozenset(
-    "auto defaults group noauto nofail nogroup noowner nouser nousers owner user users "
-    "x-create=auto x-create=dir x-create=file".split()
+    [
+        "auto",
+        "defaults",
+        "group",
+        "noauto",
+        "nofail",
+        "nogroup",
+        "noowner",
+        "nouser",
+        "nousers",
+        "owner",
+        "user",
+        "users",
+        "x-create=auto",
+        "x-create=dir",
+        "x-create=file",
+    ]
 )
 PROPAGATION = {
     kernel.MS_SHARED: "rshared",
@@ -257,8 +272,10 @@ def _mount_itself(entry: Entry, target: str, flags: int) -> None:
         flags |= _locked_flags(seen)
     kernel.mount(entry.source, target, entry.kind, flags, entry.data)
     only_bind = not flags & ~(kernel.MS_BIND | kernel.MS_REC)
-    if flags & kernel.MS_BIND and not flags & kernel.MS_REMOUNT and not (
-        only_bind and not entry.data
+    if (
+        flags & kernel.MS_BIND
+        and not flags & kernel.MS_REMOUNT
+        and not (only_bind and not entry.data)
     ):
         # The first call makes the bind and ignores the other flags, the second sets them.
         kernel.mount(None, target, None, flags | kernel.MS_REMOUNT, entry.data)

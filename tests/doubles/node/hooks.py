@@ -136,8 +136,7 @@ def check_gpu(image: dict[str, str]) -> None:
     if shutil.which("nvidia-container-cli"):
         raise error("double of enroot: it passes no GPU on, use the real one")
     raise _hook_failed(
-        "Command not found: nvidia-container-cli, "
-        "see https://github.com/NVIDIA/libnvidia-container"
+        "Command not found: nvidia-container-cli, see https://github.com/NVIDIA/libnvidia-container"
     )
 
 
@@ -153,10 +152,7 @@ def run_config(config: Path | None, function: str) -> str:
     """
     if config is None:
         return ""
-    script = (
-        'exec 3>&1 >/dev/null; source "$1"; exec >&3; '
-        '! declare -F "$2" >/dev/null || "$2"'
-    )
+    script = 'exec 3>&1 >/dev/null; source "$1"; exec >&3; ! declare -F "$2" >/dev/null || "$2"'
     done = subprocess.run(
         ("bash", "--norc", "-euo", "pipefail", "-O", "lastpipe", "-c", script)
         + ("bash", str(config), function),
@@ -182,4 +178,3 @@ def read_rc_function(config: Path | None) -> str:
         check=False,
     )
     return "".join(f"{line}\n" for line in done.stdout.splitlines()[2:-1])
-

@@ -81,7 +81,7 @@ def enter_user_namespace(*, as_root: bool) -> None:
 
 
 def unshare(kind: int) -> None:
-    """Leave a namespace of this kind for a new one."""
+    """Leave the namespace of this kind for a new one."""
     _checked(_libc.unshare(kind))
 
 

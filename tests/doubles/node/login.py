@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,13 @@ class LoginError(Exception):
     """The program cannot go on; the text is what `enroot-switchroot` prints."""
 
 
-def become(root: str, rc: bytes | None, words: list[str], variables: dict[str, str], me: Person,
-           ) -> None:
+def become(
+    root: str,
+    rc: bytes | None,
+    words: list[str],
+    variables: dict[str, str],
+    me: Person,
+) -> None:
     """Enter the root file system for good and run the words in it.
 
     Args:
@@ -38,10 +43,8 @@ def become(root: str, rc: bytes | None, words: list[str], variables: dict[str, s
     """
     login = bool(os.environ.get("ENROOT_LOGIN_SHELL"))
     kernel.switch_root(root)
-    try:
+    with suppress(OSError):  # a kernel without them
         kernel.unshare(kernel.CLONE_NEWCGROUP)
-    except OSError:
-        pass  # a kernel without them
     kernel.drop_privileges()
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     script = None
@@ -54,8 +57,6 @@ def become(root: str, rc: bytes | None, words: list[str], variables: dict[str, s
     if not os.access(shell, os.R_OK | os.X_OK):
         shell = "/bin/sh"
     name = shell.rpartition("/")[2]
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and so would the command
     try:
         os.execve(shell, ["-" * login + name, *shell_words(words, script, name)], environment)
     except OSError as problem:

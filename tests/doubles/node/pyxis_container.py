@@ -22,10 +22,26 @@ if TYPE_CHECKING:
 ENROOT_DOUBLE = Path(__file__).resolve().parents[1] / "path/enroot/enroot"
 #: Variables of the job that do not reach Enroot.
 KEPT_FROM_ENROOT = frozenset(
-    "LD_LIBRARY_PATH LD_PRELOAD SLURM_PROCID SLURM_LOCALID SLURM_TASK_PID PMIX_RANK PMI_FD "
-    "ENROOT_LIBRARY_PATH ENROOT_SYSCONF_PATH ENROOT_RUNTIME_PATH ENROOT_CACHE_PATH "
-    "ENROOT_DATA_PATH ENROOT_TEMP_PATH ENROOT_ZSTD_OPTIONS ENROOT_TRANSFER_RETRIES "
-    "ENROOT_CONNECT_TIMEOUT ENROOT_MAX_CONNECTIONS ENROOT_ALLOW_HTTP".split()
+    [
+        "LD_LIBRARY_PATH",
+        "LD_PRELOAD",
+        "SLURM_PROCID",
+        "SLURM_LOCALID",
+        "SLURM_TASK_PID",
+        "PMIX_RANK",
+        "PMI_FD",
+        "ENROOT_LIBRARY_PATH",
+        "ENROOT_SYSCONF_PATH",
+        "ENROOT_RUNTIME_PATH",
+        "ENROOT_CACHE_PATH",
+        "ENROOT_DATA_PATH",
+        "ENROOT_TEMP_PATH",
+        "ENROOT_ZSTD_OPTIONS",
+        "ENROOT_TRANSFER_RETRIES",
+        "ENROOT_CONNECT_TIMEOUT",
+        "ENROOT_MAX_CONNECTIONS",
+        "ENROOT_ALLOW_HTTP",
+    ]
 )
 SWITCH_TO_ENROOT = {
     "mount_home": "ENROOT_MOUNT_HOME",
@@ -126,7 +142,7 @@ class Container:
             refuse(f"{what}, and --container-image is not set")
         if flag == "no_exec" and running > IDLE:
             return IDLE
-        if running > IDLE and self.options.values.pop("mounts", None):
+        if running > IDLE and self.options.values.pop("mounts", ""):
             say("pyxis: ignoring --container-mounts when attaching to a running container")
         return running
 

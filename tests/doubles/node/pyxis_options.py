@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 VERSION = "0.24.0"
 BANNER = f"double of pyxis {VERSION} for tests"
@@ -247,5 +246,7 @@ def help_text() -> str:
     for name, (form, purpose) in VALUES.items():
         lines.append(f"      --container-{name}={form}\n{'':30}[pyxis] {purpose}\n")
     for name, (setting, on) in SWITCHES.items():
-        lines.append(f"      --{name}\n{'':30}[pyxis] {'' if on else 'do not '}{PURPOSES[setting]}\n")
+        lines.append(
+            f"      --{name}\n{'':30}[pyxis] {'' if on else 'do not '}{PURPOSES[setting]}\n"
+        )
     return "".join(lines) + "\n"

@@ -19,7 +19,7 @@ from typing import NoReturn
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tests.doubles.node import kernel
+from tests.doubles.node import kernel, python_traces
 from tests.doubles.node.pyxis_container import Container, Place, StepError, say_error
 from tests.doubles.node.pyxis_options import Options
 from tests.doubles.node.pyxis_state import StepState
@@ -44,6 +44,7 @@ FAILED = (
 
 def main(words: list[str]) -> NoReturn:
     """Run one task and end as its command ended."""
+    python_traces.undo()
     options = Options(**json.loads(words[0]))
     state = StepState.open(dict(os.environ))
     container = Container(options, state)
@@ -63,7 +64,9 @@ def main(words: list[str]) -> NoReturn:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SHARED_SIGNALS)
     if os.read(entered, 1):
         container.release()
-    _, status = os.waitpid(child, 0)
+    ended, status = os.wait()
+    while ended != child:  # the process that held the container
+        ended, status = os.wait()
     container.leave()
     end_as(status)
 
@@ -80,7 +83,7 @@ def run_command(
     words: list[str], container: Container, place: Place, tell_entered: int
 ) -> NoReturn:
     """Enter the container, in a process of its own, and become the command."""
-    for number in (*SHARED_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ):
+    for number in SHARED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     environment = command_environment(container.options, dict(os.environ), place.variables)
     for kind, descriptor in place.namespaces.items():
@@ -100,7 +103,7 @@ def run_command(
         os.execve(path, [path, *words[1:]], environment)
     except OSError as problem:
         say_error(f"execve(): {shown_command(path, problem)}")
-        os._exit(problem.errno)
+        os._exit(problem.errno or 1)
 
 
 def command_environment(
@@ -126,11 +129,11 @@ def find_command(name: str, environment: dict[str, str]) -> str:
     if name.startswith("/"):
         return name
     if name.startswith("."):
-        return f"{os.getcwd()}/{name}"
+        return f"{Path.cwd()}/{name}"
     for folder in environment.get("PATH", "").split(":"):
         path = f"{folder}/{name}"
         try:
-            if not stat.S_ISDIR(os.stat(path).st_mode):
+            if not stat.S_ISDIR(Path(path).stat().st_mode):
                 return path
         except OSError:
             continue
@@ -140,7 +143,7 @@ def find_command(name: str, environment: dict[str, str]) -> str:
 def shown_command(path: str, problem: OSError) -> str:
     """Return what slurmstepd says of a command that cannot be executed."""
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             first = file.readline(256)
     except OSError:
         first = b""

@@ -83,7 +83,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        text = f"mkdir: cannot create directory ‘{folder}’: {problem.strerror}"
+        text = f"mkdir: cannot create directory '{folder}': {problem.strerror}"
         raise EnrootError(text) from problem
 
 

@@ -9,25 +9,57 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from tests.doubles.node import pyxis_options
+from tests.doubles.node import python_traces, pyxis_options
 from tests.doubles.node.pyxis_options import OptionError
 
 STEP_PROGRAM = Path(__file__).with_name("pyxis_step.py")
 #: srun's own options that take no value, or only after `=` (srun of 22.05, 23.x, 24.x).
 SHORT_WITHOUT_VALUE = frozenset("hklsuvEHIKOQVXZ")
 LONG_WITHOUT_VALUE = frozenset(
-    "bcast compress contiguous disable-status exact exclusive external-launcher help hold "
-    "immediate kill-on-bad-exit label multi-prog nice no-allocate no-kill overcommit overlap "
-    "oversubscribe preserve-env propagate pty quiet quit-on-interrupt reboot resv-ports send-libs "
-    "spread-job stepmgr test-only unbuffered usage use-min-nodes verbose version "
-    "wait-for-children".split()
+    [
+        "bcast",
+        "compress",
+        "contiguous",
+        "disable-status",
+        "exact",
+        "exclusive",
+        "external-launcher",
+        "help",
+        "hold",
+        "immediate",
+        "kill-on-bad-exit",
+        "label",
+        "multi-prog",
+        "nice",
+        "no-allocate",
+        "no-kill",
+        "overcommit",
+        "overlap",
+        "oversubscribe",
+        "preserve-env",
+        "propagate",
+        "pty",
+        "quiet",
+        "quit-on-interrupt",
+        "reboot",
+        "resv-ports",
+        "send-libs",
+        "spread-job",
+        "stepmgr",
+        "test-only",
+        "unbuffered",
+        "usage",
+        "use-min-nodes",
+        "verbose",
+        "version",
+        "wait-for-children",
+    ]
 )
 OWN_OPTION = "container"  # Slurm's own, for OCI bundles; its name begins all of pyxis's
 
@@ -170,5 +202,5 @@ def _help(program: str) -> int:
 def _become(program: str, words: list[str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and srun would inherit that
+    python_traces.undo()
     os.execv(program, ["srun", *words])

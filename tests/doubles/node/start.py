@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from tests.doubles.node import hooks, kernel, login, settings, variables
+from tests.doubles.node import hooks, kernel, login, variables
 from tests.doubles.node.fstab import EARLY, Entry, MountError, mount_entries, parse_fstab
 from tests.doubles.node.settings import EnrootError, error, folder, switched_on
 
@@ -207,9 +207,7 @@ def _unpack(image: Path, root: Path) -> None:
         raise EnrootError(f"{warnings}[ERROR] Failed to mount: {image}")
 
 
-def _configure(
-    root: Path, request: Start, me: hooks.Person
-) -> tuple[dict[str, str], bytes | None]:
+def _configure(root: Path, request: Start, me: hooks.Person) -> tuple[dict[str, str], bytes | None]:
     """Do the mounts and hooks; return the environment and the command script."""
     environ_file, mount_file = folder("RUNTIME") / "environment", folder("RUNTIME") / "fstab"
     os.environ |= {
@@ -294,6 +292,6 @@ def _protect(root: Path) -> None:
         options = ("remount", "bind", "nosuid", "nodev", "ro")
         entries.append(Entry("none", str(root), "none", options))
     lock = f"{root}/.lock"
-    options = ("bind", "nosuid", "nodev", "noexec", "ro", "private")
-    entries.append(Entry(lock, lock, "none", options))
+    unchangeable = ("bind", "nosuid", "nodev", "noexec", "ro", "private")
+    entries.append(Entry(lock, lock, "none", unchangeable))
     mount_entries("", entries)

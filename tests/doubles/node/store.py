@@ -80,7 +80,7 @@ def list_names() -> None:
 def list_table() -> None:
     """Print a table of the containers and of the processes that run in them."""
     roots = {path.name: path for path in sorted(folder("DATA").iterdir()) if path.is_dir()}
-    rows = [COLUMNS]
+    rows: list[tuple[str, ...]] = [COLUMNS]
     for name, root in roots.items():
         found = [_process_columns(pid) for pid in _processes_in(root)] or [()]
         rows += [(name if i == 0 else "", *columns) for i, columns in enumerate(found)]
@@ -184,7 +184,8 @@ def _delete(root: Path) -> None:
 
 def _processes_in(root: Path) -> list[int]:
     """Return one process for each mount namespace that has `root` as its root."""
-    wanted, found = root.stat(), {}
+    wanted = root.stat()
+    found: dict[Path, int] = {}
     for entry in sorted((p for p in Path("/proc").iterdir() if p.name.isdigit()), key=_number):
         try:
             seen = (entry / "root").stat()

@@ -52,5 +52,5 @@ def tidy(text: str) -> str:
 
 def parse(text: str) -> dict[str, str]:
     """Read tidy text; the last value of a name counts."""
-    pairs = (line.split("=", 1) for line in text.splitlines() if ASSIGNED.match(line))
-    return {name: value for name, value in pairs}
+    found = (line.partition("=") for line in text.splitlines() if ASSIGNED.match(line))
+    return {name: value for name, _, value in found}
