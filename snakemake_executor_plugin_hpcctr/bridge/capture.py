@@ -11,14 +11,14 @@ import inspect
 import os
 import posixpath
 import sys
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.bridge.log import quiet_capture
+
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Iterator
 
 #: Stands for the image in Snakemake's eyes; hpcctr starts the container itself.
@@ -141,26 +141,7 @@ def _recording() -> Iterator[_Recorder]:
     recorder = _Recorder(module.sp)
     module.sp = module.singularity = recorder
     try:
-        with _quiet_log():
+        with quiet_capture():
             yield recorder
     finally:
         module.sp, module.singularity = saved
-
-
-@contextmanager
-def _quiet_log() -> Iterator[None]:
-    """Drop what Snakemake says while it believes it is starting a container or cleaning up."""
-    from snakemake.logging import logger  # noqa: PLC0415 (start-up time)
-
-    thread = threading.get_ident()
-
-    def keep(record: logging.LogRecord) -> bool:
-        said = str(record.msg)
-        noise = ("Activating singularity image", "Not cleaning up")
-        return record.thread != thread or not said.startswith(noise)
-
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)

@@ -40,7 +40,7 @@ class Executor(RemoteExecutor):
     _period_s = 0.2
 
     def __post_init__(self) -> None:
-        from snakemake_executor_plugin_hpcctr.bridge import pace  # noqa: PLC0415 (start-up time)
+        from snakemake_executor_plugin_hpcctr.bridge import log, pace  # noqa: PLC0415 (start-up time)
 
         if self.workflow.remote_execution_settings.immediate_submit:
             raise WorkflowError(
@@ -49,6 +49,7 @@ class Executor(RemoteExecutor):
             )
         self._period_s = self.executor_settings.poll_min
         pace.lift_job_rate(self.workflow)
+        log.correct_container_line()
 
     # --- submitting, in Snakemake's main thread ------------------------------
 

@@ -89,6 +89,9 @@ hpcctr_write_inside() {
     # pyxis hands the host's PATH on where the image sets none.
     printf "[ \"\$PATH\" != '%s' ] || PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n" \
       "${PATH//$quote/$escaped}"
+    # Apptainer hands its own process's variables on, these are about the node.
+    printf 'unset XDG_RUNTIME_DIR APPTAINER_CACHEDIR APPTAINER_TMPDIR SINGULARITY_CACHEDIR SINGULARITY_TMPDIR\n'
+    ((! hpcctr_clean)) || printf 'unset http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY\n'
     if ((! hpcctr_clean)); then
       for name in $(compgen -e); do
         case $name in

@@ -45,9 +45,7 @@ def clean(environ: Mapping[str, str]) -> dict[str, str]:
         if name in CLUSTER
         or name in DEFAULTS
         or not (
-            JOB_SCOPED.fullmatch(name)
-            or HABITS.fullmatch(name)
-            or (inside and name in GPU_SCOPED)
+            JOB_SCOPED.fullmatch(name) or HABITS.fullmatch(name) or (inside and name in GPU_SCOPED)
         )
     }
 

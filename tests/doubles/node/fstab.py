@@ -55,25 +55,11 @@ CLEARED = {
     "rw": kernel.MS_RDONLY,
     "suid": kernel.MS_NOSUID,
 }
-WITHOUT_FLAG = frozenset(
-    [
-        "auto",
-        "defaults",
-        "group",
-        "noauto",
-        "nofail",
-        "nogroup",
-        "noowner",
-        "nouser",
-        "nousers",
-        "owner",
-        "user",
-        "users",
-        "x-create=auto",
-        "x-create=dir",
-        "x-create=file",
-    ]
-)
+_WITHOUT_FLAG = """
+    auto defaults group noauto nofail nogroup noowner nouser nousers owner user users
+    x-create=auto x-create=dir x-create=file
+"""
+WITHOUT_FLAG = frozenset(_WITHOUT_FLAG.split())
 PROPAGATION = {
     kernel.MS_SHARED: "rshared",
     kernel.MS_SLAVE: "rslave",

@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.doubles.node.settings import SYSTEM_FOLDER, EnrootError, error, switched_on
 
 NVIDIA_HOOK = f"{SYSTEM_FOLDER}/hooks.d/98-nvidia.sh"
+STRICT_BASH = ("bash", "--norc", "-euo", "pipefail", "-O", "lastpipe")
 NVIDIA_CAPABILITIES = frozenset(
     ("all", "compute", "compat32", "display", "graphics", "utility", "video")
 )
@@ -154,8 +155,7 @@ def run_config(config: Path | None, function: str) -> str:
         return ""
     script = 'exec 3>&1 >/dev/null; source "$1"; exec >&3; ! declare -F "$2" >/dev/null || "$2"'
     done = subprocess.run(
-        ("bash", "--norc", "-euo", "pipefail", "-O", "lastpipe", "-c", script)
-        + ("bash", str(config), function),
+        (*STRICT_BASH, "-c", script, "bash", config, function),
         stdout=subprocess.PIPE,
         text=True,
         errors="surrogateescape",

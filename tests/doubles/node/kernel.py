@@ -93,7 +93,7 @@ def join_namespace(descriptor: int, kind: int) -> None:
 def mount(
     source: str | None, target: str, kind: str | None = None, flags: int = 0, data: str = ""
 ) -> None:
-    """Mount, bind, remount or change propagation, as mount(2) does."""
+    """Mount, bind, remount or change propagation: the system call of this name."""
     words = (_path(source), _path(target), _path(kind))
     _checked(_libc.mount(*words, ctypes.c_ulong(flags), os.fsencode(data)))
 

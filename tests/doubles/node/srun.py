@@ -21,46 +21,13 @@ from tests.doubles.node.pyxis_options import OptionError
 STEP_PROGRAM = Path(__file__).with_name("pyxis_step.py")
 #: srun's own options that take no value, or only after `=` (srun of 22.05, 23.x, 24.x).
 SHORT_WITHOUT_VALUE = frozenset("hklsuvEHIKOQVXZ")
-LONG_WITHOUT_VALUE = frozenset(
-    [
-        "bcast",
-        "compress",
-        "contiguous",
-        "disable-status",
-        "exact",
-        "exclusive",
-        "external-launcher",
-        "help",
-        "hold",
-        "immediate",
-        "kill-on-bad-exit",
-        "label",
-        "multi-prog",
-        "nice",
-        "no-allocate",
-        "no-kill",
-        "overcommit",
-        "overlap",
-        "oversubscribe",
-        "preserve-env",
-        "propagate",
-        "pty",
-        "quiet",
-        "quit-on-interrupt",
-        "reboot",
-        "resv-ports",
-        "send-libs",
-        "spread-job",
-        "stepmgr",
-        "test-only",
-        "unbuffered",
-        "usage",
-        "use-min-nodes",
-        "verbose",
-        "version",
-        "wait-for-children",
-    ]
-)
+_LONG_WITHOUT_VALUE = """
+    bcast compress contiguous disable-status exact exclusive external-launcher help hold immediate
+    kill-on-bad-exit label multi-prog nice no-allocate no-kill overcommit overlap oversubscribe
+    preserve-env propagate pty quiet quit-on-interrupt reboot resv-ports send-libs spread-job
+    stepmgr test-only unbuffered usage use-min-nodes verbose version wait-for-children
+"""
+LONG_WITHOUT_VALUE = frozenset(_LONG_WITHOUT_VALUE.split())
 OWN_OPTION = "container"  # Slurm's own, for OCI bundles; its name begins all of pyxis's
 
 
@@ -185,7 +152,7 @@ def main(words: list[str]) -> int:
     if options.contained and "--multi-prog" in sorted_words.rest:
         sys.stderr.write("srun: error: double of pyxis: --multi-prog is not doubled\n")
         return 255
-    _become(program, step_words(sorted_words, options))
+    return _become(program, step_words(sorted_words, options))
 
 
 def _complain(lines: tuple[str, ...] | list[str]) -> None:
