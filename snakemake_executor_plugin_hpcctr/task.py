@@ -211,7 +211,8 @@ class Task(Frozen):
         pass_env: Names whose values come from the submitting environment (secrets too).
         clean_env: Keep every other variable of the submitting environment out.
         scratch: Folder on the node that the script makes for the task and removes at the end.
-        tasks_per_element: How many such tasks run one after another in one array element.
+        tasks_per_element: How many such tasks run one after another in one array element;
+            None leaves it to hpcctr.
         tmpdir: Value of `$TMPDIR`: a folder in `scratch`, or one that the user names.
     """
 
@@ -231,7 +232,7 @@ class Task(Frozen):
     scratch: str
     tmpdir: str
     resources: Resources = Resources()
-    tasks_per_element: int = Field(default=1, ge=1)
+    tasks_per_element: int | None = Field(default=None, ge=1)
     options: EngineOptions = EngineOptions()
 
     @property

@@ -124,9 +124,9 @@ class Resolved:
         return self.values.get("tmpdir") or None
 
     @property
-    def tasks_per_element(self) -> int:
-        """How many tasks run one after another in one array element."""
-        return int(self.values.get("tasks_per_element") or 1)
+    def tasks_per_element(self) -> int | None:
+        """How many tasks run one after another in one array element; None if nobody says."""
+        return cast("int | None", self.values.get("tasks_per_element"))
 
     @cached_property
     def resources(self) -> Resources:

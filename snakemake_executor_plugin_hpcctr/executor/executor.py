@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.errors import HpcctrError
     from snakemake_executor_plugin_hpcctr.executor.follow import Ended
     from snakemake_executor_plugin_hpcctr.executor.session import Session
-    from snakemake_executor_plugin_hpcctr.executor.submit import Batch
+    from snakemake_executor_plugin_hpcctr.executor.submit import Answer, Batch
     from snakemake_executor_plugin_hpcctr.task import Task
 
 #: How much longer each quiet poll is than the one before.
@@ -55,8 +55,6 @@ class Executor(RemoteExecutor):
 
     def run_jobs(self, jobs: list[Any]) -> None:
         """Turn one wave of ready jobs into as few submissions as their requests allow."""
-        from snakemake_executor_plugin_hpcctr.executor.submit import plan  # noqa: PLC0415 (start-up time)
-
         session = self._open()
         ready = []
         for job in sorted(jobs, key=_order):
@@ -64,9 +62,9 @@ class Executor(RemoteExecutor):
             if task is not None:
                 ready.append((job, task))
         submitter = session.submitter
-        for batch in submitter.write(plan(ready, session.largest, submitter.next_submission)):
+        for batch in submitter.write(submitter.plan(ready, session.largest)):
             self._follow(session, batch)
-            self._submit(session, batch)
+            self._tell(session, submitter.submit(batch))
         self._period_s = self.executor_settings.poll_min
 
     def run_job(self, job: Any) -> None:
@@ -115,13 +113,10 @@ class Executor(RemoteExecutor):
             session.live.add(task)
             self.report_job_submission(task.info)
 
-    def _submit(self, session: Session, batch: Batch) -> None:
-        from snakemake_executor_plugin_hpcctr.errors import HpcctrError  # noqa: PLC0415 (start-up time)
-
-        try:
-            for accepted in session.submitter.submit(batch):
-                self._announce(accepted)
-        except HpcctrError as error:
+    def _tell(self, session: Session, answer: Answer) -> None:
+        for batch in answer.accepted:
+            self._announce(batch)
+        for batch, error in answer.refused:
             self._refuse(session, batch, error)
 
     def _announce(self, batch: Batch) -> None:
@@ -149,10 +144,7 @@ class Executor(RemoteExecutor):
         """Poll once and report what ended; yield what has not."""
         ended: set[int] = set()
         if self._session is not None:
-            started = time.monotonic()
-            ended = await self._poll(self._session, started)
-            cost = time.monotonic() - started
-            self._pace(busy=bool(ended), cost_s=cost)
+            ended = await self._poll(self._session, time.monotonic())
         for info in active_jobs:
             if id(info) not in ended and self._is_live(info):
                 yield info
@@ -162,9 +154,10 @@ class Executor(RemoteExecutor):
 
     async def _poll(self, session: Session, now: float) -> set[int]:
         try:
-            self._retry(session, now)
+            self._tell(session, session.submitter.retry_due(now))
             ended = session.follower.poll(now)
             self._failed_polls = 0
+            self._pace(busy=bool(ended), cost_s=time.monotonic() - now)
         except Exception as error:
             self._failed_polls += 1
             self.logger.warning(f"A look at the running tasks failed and is repeated: {error}")
@@ -174,13 +167,6 @@ class Executor(RemoteExecutor):
             raise
         await self._report(session, ended)
         return {id(item.task.info) for item in ended}
-
-    def _retry(self, session: Session, now: float) -> None:
-        accepted, refused = session.submitter.retry_due(now)
-        for batch in accepted:
-            self._announce(batch)
-        for batch, error in refused:
-            self._refuse(session, batch, error)
 
     async def _report(self, session: Session, ended: list[Ended]) -> None:
         from snakemake_executor_plugin_hpcctr.bridge import pace  # noqa: PLC0415 (start-up time)
@@ -221,11 +207,14 @@ class Executor(RemoteExecutor):
         job_info.job.log_error(msg, **kwargs)
 
     def _pace(self, *, busy: bool, cost_s: float) -> None:
+        """Look again soon after something ended, later and later while nothing does.
+
+        What a look costs counts, without the reports that follow it: those wait for Snakemake.
+        """
         settings = self.executor_settings
-        if busy:
-            self._period_s = settings.poll_min
-        slower = min(self._period_s * SLOWER, settings.poll_max)
-        self._period_s = max(slower, settings.poll_min, cost_s / LARGEST_SHARE)
+        slower = settings.poll_min if busy else self._period_s * SLOWER
+        wanted = max(slower, settings.poll_min, cost_s / LARGEST_SHARE)
+        self._period_s = min(wanted, settings.poll_max)
 
     async def sleep(self) -> None:
         """Wait for the next poll, or for the end of the run."""

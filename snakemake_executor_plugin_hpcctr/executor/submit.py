@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import count, groupby
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
 from snakemake_executor_plugin_hpcctr.engines import launch
-from snakemake_executor_plugin_hpcctr.errors import HpcctrError, SubmitError
+from snakemake_executor_plugin_hpcctr.errors import SubmitError
 from snakemake_executor_plugin_hpcctr.executor.live import Live
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     base_evidence,
     element_resources,
     job_name,
+    pack_size,
     same_request,
 )
 from snakemake_executor_plugin_hpcctr.schedulers.base import Submission
@@ -37,18 +38,18 @@ RETRY_MAX_S = 60.0
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A task that is ready to be written and submitted.
+class Bundle:
+    """Tasks of one submission, before they are written.
 
     Args:
-        job: Snakemake's job.
-        number: The task's number.
-        task: What to run.
+        number: The submission's number within the run.
+        size: How many of the tasks run one after another in each element.
+        members: Pairs of Snakemake's job and its task, in order.
     """
 
-    job: Any
-    number: Number
-    task: Task
+    number: int
+    size: int
+    members: tuple[tuple[Any, Task], ...]
 
 
 @dataclass
@@ -58,9 +59,18 @@ class Batch:
     submission: Submission
     tasks: list[Live]
     first: Task
+    size: int
     due: float = 0.0
     wait_s: float = RETRY_FIRST_S
     said: str = ""
+
+
+@dataclass
+class Answer:
+    """What became of batches: accepted ones, and those refused for good, with the reason."""
+
+    accepted: list[Batch] = field(default_factory=list)
+    refused: list[tuple[Batch, SubmitError]] = field(default_factory=list)
 
 
 @dataclass
@@ -83,30 +93,50 @@ class Submitter:
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _waiting: deque[Batch] = field(default_factory=deque)
 
-    def next_submission(self) -> int:
-        """Return a fresh number for a submission."""
-        return next(self._numbers)
+    def plan(self, items: Iterable[tuple[Any, Task]], largest: int) -> list[Bundle]:
+        """Put tasks with equal requests together, in submissions of at most `largest` elements.
 
-    def write(self, planned: Iterable[Planned]) -> list[Batch]:
-        """Write the scripts of tasks and record them; one batch per submission number.
-
-        The caller has given equal submission numbers to tasks with equal requests only.
+        Their order is kept. Many short tasks share an element, see `pack_size`.
         """
+        groups: dict[Hashable, list[tuple[Any, Task]]] = {}
+        for job, task in items:
+            groups.setdefault(same_request(task), []).append((job, task))
+        bundles = []
+        for members in groups.values():
+            size = self._size(members[0][1], len(members), largest)
+            most = largest * size
+            bundles += [
+                Bundle(next(self._numbers), size, tuple(members[start : start + most]))
+                for start in range(0, len(members), most)
+            ]
+        return bundles
+
+    def _size(self, first: Task, tasks: int, largest: int) -> int:
+        arrays = largest > 1
+        size = pack_size(first, tasks, self.scheduler.parallel(first.resources) if arrays else None)
+        if size > 1 and first.tasks_per_element is None:
+            try:
+                self.scheduler.check(element_resources(first, size))
+            except SubmitError:
+                return 1  # the partition has no room for the longer time limit
+        return size
+
+    def write(self, bundles: Iterable[Bundle]) -> list[Batch]:
+        """Write the scripts of tasks and record them; one batch per bundle."""
         batches = []
-        for number, group in groupby(planned, key=lambda item: item.number.submission):
-            batches.append(self._write_batch(number, list(group)))
+        for bundle in bundles:
+            first = bundle.members[0][1]
+            self.folder.make_log_folder(first.rule)
+            tasks = [
+                self._write_task(job, task, Number(bundle.number, index))
+                for index, (job, task) in enumerate(bundle.members)
+            ]
+            batches.append(self._batch(bundle.number, first, tasks, bundle.size))
         self.trace.add(task.row for batch in batches for task in batch.tasks)
         return batches
 
-    def _write_batch(self, number: int, planned: list[Planned]) -> Batch:
-        first = planned[0].task
-        self.folder.make_log_folder(first.rule)
-        tasks = [self._write_task(item) for item in planned]
-        return self._batch(number, first, tasks)
-
-    def _batch(self, number: int, first: Task, tasks: list[Live]) -> Batch:
+    def _batch(self, number: int, first: Task, tasks: list[Live], size: int) -> Batch:
         """Make a submission of tasks whose scripts are written."""
-        size = first.tasks_per_element
         elements = self._elements(number, first.rule, tasks, size)
         tag = f"hpcctr:{self.folder.run_id}:{number}"
         submission = Submission(
@@ -119,7 +149,7 @@ class Submitter:
             batch_file=str(self.folder.batch_file(number)),
             comment=tag,
         )
-        return Batch(submission, tasks, first)
+        return Batch(submission, tasks, first, size)
 
     def _elements(
         self, submission: int, rule: str, tasks: list[Live], size: int
@@ -138,8 +168,7 @@ class Submitter:
             elements.append((script, self.folder.element_log(rule, element)))
         return elements
 
-    def _write_task(self, item: Planned) -> Live:
-        task, number = item.task, item.number
+    def _write_task(self, job: Any, task: Task, number: Number) -> Live:
         script = self.folder.script(number)
         text = render_task(
             task,
@@ -151,13 +180,13 @@ class Submitter:
         write_atomically(script, text)
         log = self.folder.log(task.rule, number)
         return Live(
-            job=item.job,
+            job=job,
             number=number,
             title=task.title,
             command=task.command,
             script=script,
             log=log,
-            rule_logs=bridge.logs_of(item.job),
+            rule_logs=bridge.logs_of(job),
             evidence=base_evidence(task),
             requeue=task.resources.requeue,
             row=Row(
@@ -174,50 +203,47 @@ class Submitter:
             ),
         )
 
-    def submit(self, batch: Batch) -> list[Batch]:
-        """Submit a batch; return what was accepted.
+    def submit(self, batch: Batch) -> Answer:
+        """Submit a batch.
 
         What is refused for now waits in a queue of ours, cut in halves where a limit on the
         number of tasks is the reason.
-
-        Raises:
-            SubmitError: Refused for good.
         """
         try:
             elements = self.scheduler.submit(batch.submission)
         except SubmitError as error:
-            if not error.transient:
-                raise
-            if error.too_many and len(batch.submission.scripts) > 1:
-                first, second = self._halves(batch)
-                accepted = self.submit(first)
-                self._wait(second, error)
-                return accepted
-            self._wait(batch, error)
-            return []
+            return self._refused(batch, error)
         for index, task in enumerate(batch.tasks):
-            task.element = elements[index // batch.first.tasks_per_element]
+            task.element = elements[index // batch.size]
         self.trace.submitted(
             self.folder.run_id,
             batch.submission.tag,
             [(str(task.number), task.element) for task in batch.tasks],
         )
-        return [batch]
+        return Answer(accepted=[batch])
 
-    def retry_due(self, now: float) -> tuple[list[Batch], list[tuple[Batch, HpcctrError]]]:
-        """Try the waiting batches whose time has come; return those accepted, those refused."""
-        accepted: list[Batch] = []
-        refused: list[tuple[Batch, HpcctrError]] = []
+    def _refused(self, batch: Batch, error: SubmitError) -> Answer:
+        if not error.transient:
+            return Answer(refused=[(batch, error)])
+        if error.too_many and len(batch.submission.scripts) > 1:
+            first, second = self._halves(batch)
+            self._wait(second, error)
+            return self.submit(first)
+        self._wait(batch, error)
+        return Answer()
+
+    def retry_due(self, now: float) -> Answer:
+        """Try the waiting batches whose time has come."""
+        total = Answer()
         for _ in range(len(self._waiting)):
             batch = self._waiting.popleft()
             if batch.due > now:
                 self._waiting.append(batch)
                 continue
-            try:
-                accepted += self.submit(batch)
-            except SubmitError as error:
-                refused.append((batch, error))
-        return accepted, refused
+            answer = self.submit(batch)
+            total.accepted += answer.accepted
+            total.refused += answer.refused
+        return total
 
     @property
     def waiting(self) -> int:
@@ -233,33 +259,10 @@ class Submitter:
         self._waiting.append(batch)
 
     def _halves(self, batch: Batch) -> tuple[Batch, Batch]:
-        size = batch.first.tasks_per_element
-        middle = size * (len(batch.submission.scripts) // 2)
+        middle = batch.size * (len(batch.submission.scripts) // 2)
         halves = []
         for tasks in (batch.tasks[:middle], batch.tasks[middle:]):
-            half = self._batch(self.next_submission(), batch.first, tasks)
+            half = self._batch(next(self._numbers), batch.first, tasks, batch.size)
             half.wait_s, half.said = batch.wait_s, batch.said
             halves.append(half)
         return halves[0], halves[1]
-
-
-def plan(
-    items: Iterable[tuple[Any, Task]], largest: int, next_submission: Callable[[], int]
-) -> list[Planned]:
-    """Number the tasks: those with equal requests share a submission of `largest` elements.
-
-    Their order is kept.
-    """
-    groups: dict[Hashable, list[tuple[Any, Task]]] = {}
-    for job, task in items:
-        groups.setdefault(same_request(task), []).append((job, task))
-    planned = []
-    for members in groups.values():
-        most = largest * members[0][1].tasks_per_element
-        for start in range(0, len(members), most):
-            submission = next_submission()
-            planned += [
-                Planned(job, Number(submission, index), task)
-                for index, (job, task) in enumerate(members[start : start + most])
-            ]
-    return planned

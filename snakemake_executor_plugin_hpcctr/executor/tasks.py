@@ -25,6 +25,11 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+#: Tasks with a time limit of at most so many minutes are short.
+SHORT_MIN = 10
+#: An element of short tasks asks for at most so many minutes.
+ELEMENT_MIN = 60
+ROUNDS = 4
 TMP_VARIABLES = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
 
 
@@ -121,7 +126,7 @@ def job_name(rule: str, wildcards: tuple[tuple[str, str], ...]) -> str:
     return "".join(c if c.isalnum() or c in "._-+=" else "_" for c in text)[:80]
 
 
-def same_request(task: Task) -> tuple[str, Resources, int]:
+def same_request(task: Task) -> tuple[str, Resources, int | None]:
     """Return what must be equal for two tasks to share an array."""
     return (task.rule, task.resources, task.tasks_per_element)
 
@@ -135,3 +140,23 @@ def element_resources(task: Task, tasks: int) -> Resources:
     if tasks == 1 or runtime_min is None:
         return task.resources
     return task.resources.model_copy(update={"runtime_min": runtime_min * tasks})
+
+
+def pack_size(task: Task, tasks: int, parallel: int | None) -> int:
+    """Return how many of `tasks` equal tasks run one after another in each array element.
+
+    What the user asks for; else 1, unless the tasks are short and many more than can run at
+    once: then so many that each place gets about ROUNDS elements, so that Slurm starts fewer
+    of them and the places still end at about the same time.
+
+    Args:
+        task: One of them; SHORT_MIN and its time limit decide what is short.
+        tasks: How many are ready.
+        parallel: How many the partition can run at once; None if that is not known.
+    """
+    runtime_min = task.resources.runtime_min
+    if task.tasks_per_element is not None:
+        return task.tasks_per_element
+    if not parallel or runtime_min is None or runtime_min > SHORT_MIN:
+        return 1
+    return max(1, min(tasks // (ROUNDS * parallel), ELEMENT_MIN // runtime_min))

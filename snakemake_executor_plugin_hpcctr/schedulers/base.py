@@ -111,6 +111,13 @@ class Scheduler(Protocol):
         """Return how many tasks one submission may hold."""
         ...
 
+    def parallel(self, resources: Resources) -> int | None:
+        """Return how many tasks with this request can run at once if all nodes are free.
+
+        None if that is not known or does not matter.
+        """
+        ...
+
     def check(self, resources: Resources) -> None:
         """Refuse a request that could never run (asked once per distinct request).
 

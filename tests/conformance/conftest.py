@@ -7,6 +7,7 @@ skipped with the reason. `HPCCTR_TEST_ENGINES=doubles` takes the doubles in any 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,11 +30,14 @@ from snakemake_executor_plugin_hpcctr.task import (
     EnrootOptions,
     Image,
     ImageFormat,
+    PyxisOptions,
     Task,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from snakemake_executor_plugin_hpcctr.lab import Lab
 
 DOUBLES = Path(__file__).parents[1] / "doubles" / "path"
 LEFT_S = 3.0
@@ -94,6 +98,7 @@ class Place:
         path: The working directory of all tasks; a run's folder is in it.
         image: The image.
         search: PATH of the scripts.
+        allocation: Variables by which a script finds its Slurm job; empty without Slurm.
         options: How the engine keeps its containers.
     """
 
@@ -101,6 +106,7 @@ class Place:
     path: Path
     image: Image | None
     search: str
+    allocation: Mapping[str, str]
     options: EngineOptions
     _serials: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -144,7 +150,7 @@ class Place:
     def environ(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the submitting environment: a user's, and what the test adds."""
         own = {"PATH": self.search, "HOME": os.environ["HOME"], "LANG": "C.UTF-8"}
-        return {**own, **(more or {})}
+        return {**own, **self.allocation, **(more or {})}
 
     def start(self, script: Path, more: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start a script in a session of its own."""
@@ -201,9 +207,14 @@ def _in_session(session: int) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def pyxis_slurm() -> str:
-    """Return PATH and Slurm for pyxis."""
-    pytest.skip("pyxis needs an allocation of a Slurm with the plugin")
+def pyxis_slurm(pyxis: Lab) -> Iterator[dict[str, str]]:
+    """Take an allocation of the lab, whose srun knows pyxis; return the variables that name it."""
+    environ = {**os.environ, **pyxis.environ}
+    done = proc.run(["salloc", "--no-shell", "--ntasks=1", "--time=10"], env=environ)
+    granted = re.search(r"Granted job allocation (\d+)", done.err)
+    assert granted, done.err
+    yield {**pyxis.environ, "SLURM_JOB_ID": granted[1], "SLURM_JOBID": granted[1]}
+    proc.run(["scancel", granted[1]], env=environ)
 
 
 @pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.name)
@@ -218,15 +229,19 @@ def place(
     kind: Kind, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
     """Return a project's folder and the engine; what the engine unpacked is removed at the end."""
-    search = _search_path(kind, request)
+    search = _search_path(kind)
+    allocation = request.getfixturevalue("pyxis_slurm") if kind.engine == "pyxis" else {}
     image = _image(kind, request)
     path = tmp_path_factory.mktemp(kind.name)
     (path / "run").mkdir()
     for name in LIBRARY:
         (path / "run" / name).write_text(library_text(name), encoding="utf-8")
     data = {"ENROOT_DATA_PATH": str(tmp_path_factory.mktemp("data"))} if kind.create else {}
-    options = EngineOptions(enroot=EnrootOptions(create=kind.create, paths=data))
-    place = Place(kind, path, image, search, options)
+    options = EngineOptions(
+        enroot=EnrootOptions(create=kind.create, paths=data),
+        pyxis=PyxisOptions(name="hpcctr-conformance"),  # unpacked once, not at every step
+    )
+    place = Place(kind, path, image, search, allocation, options)
     place.run(place.task("true"))  # what is done once per node is done now
     yield place
     before = launch(place.task("true")).before
@@ -236,12 +251,9 @@ def place(
         Path(f"{before.lock}.{os.getuid()}").unlink(missing_ok=True)
 
 
-def _search_path(kind: Kind, request: pytest.FixtureRequest) -> str:
-    if kind.engine == "pyxis":
-        found: str = request.getfixturevalue("pyxis_slurm")
-        return found
+def _search_path(kind: Kind) -> str:
     search = os.environ["PATH"]
-    if kind.engine == "host":
+    if kind.engine in {"host", "pyxis"}:
         return search
     double = DOUBLES / kind.engine
     wanted = os.environ.get("HPCCTR_TEST_ENGINES") == "doubles" and double.is_dir()

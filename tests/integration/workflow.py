@@ -137,20 +137,28 @@ class Workflow:
         """Write the Snakefile."""
         self.write("Snakefile", text)
 
-    def start(self, *words: str, env: Mapping[str, str] | None = None) -> Running:
-        """Start `snakemake` with these words."""
-        return Running((*SNAKEMAKE, *words), self.folder, self._environ(env))
+    def start(
+        self, *words: str, env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
+    ) -> Running:
+        """Start `snakemake` with these words; `before` is a program that starts it."""
+        return Running((*before, *SNAKEMAKE, *words), self.folder, self._environ(env))
 
-    def start_hpcctr(self, *words: str, env: Mapping[str, str] | None = None) -> Running:
+    def start_hpcctr(
+        self, *words: str, env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
+    ) -> Running:
         """Start `snakemake --executor hpcctr`; it looks at its tasks often."""
         flags = ("--executor", "hpcctr", "-j", "50", "--hpcctr-poll-max", "1", *self.flags)
-        return self.start(*flags, *words, env=env)
+        return self.start(*words, *flags, env=env, before=before)
 
     def run(
-        self, *words: str, env: Mapping[str, str] | None = None, timeout_s: float = 60.0
+        self,
+        *words: str,
+        env: Mapping[str, str] | None = None,
+        before: tuple[str, ...] = (),
+        timeout_s: float = 60.0,
     ) -> Result:
         """Run `snakemake --executor hpcctr` to its end."""
-        return self.start_hpcctr(*words, env=env).finish(timeout_s)
+        return self.start_hpcctr(*words, env=env, before=before).finish(timeout_s)
 
     def run_local(self, *words: str, timeout_s: float = 60.0) -> Result:
         """Run Snakemake's own local executor to its end."""

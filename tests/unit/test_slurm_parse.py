@@ -97,7 +97,7 @@ def test_an_exit_code_may_be_a_pair() -> None:
 
 
 def test_accounting_is_read_with_the_peak_of_its_steps() -> None:
-    """sacct's line of the job tells how it ended, those of its steps the memory."""
+    """The job's line tells how it ended, those of its steps the memory."""
     jobs = parse_sacct(recorded("sacct.txt"))
     assert Account("CANCELLED", "", 0, 0, "n2", 3.0, 4824 / 1024) == jobs["1_5"]
     assert (7, "FAILED", None) == (jobs["1_1"].exit_code, jobs["1_1"].state, jobs["1_1"].peak_mb)
@@ -108,7 +108,7 @@ def test_accounting_is_read_with_the_peak_of_its_steps() -> None:
 def test_accounting_spreads_blocks_out() -> None:
     """Elements cancelled before they started are stored as one block."""
     jobs = parse_sacct(recorded("sacct-blocks.txt"))
-    assert {"CANCELLED": 28} == Counter(account.state for account in jobs.values())
+    assert {"CANCELLED": 29} == Counter(account.state for account in jobs.values())
     assert "BeginTime" == jobs["44_9"].reason
 
 

@@ -118,6 +118,10 @@ class LocalScheduler:
         """Return that there is no limit."""
         return sys.maxsize
 
+    def parallel(self, resources: Resources) -> int | None:  # noqa: ARG002 (a start costs nothing here)
+        """Return None: packing tasks would save nothing."""
+        return None
+
     def check(self, resources: Resources) -> None:
         """Refuse a request that is more than this machine has.
 

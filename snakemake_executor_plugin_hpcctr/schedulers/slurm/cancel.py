@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from snakemake_executor_plugin_hpcctr import proc
 from snakemake_executor_plugin_hpcctr.errors import CommandError
 from snakemake_executor_plugin_hpcctr.schedulers.base import ElementState
+from snakemake_executor_plugin_hpcctr.schedulers.slurm.commands import Commands, with_cluster
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.ids import chunks, compress, job_of
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.parse import element_state
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Collection, Mapping
 
-    from snakemake_executor_plugin_hpcctr.schedulers.slurm.commands import Commands
     from snakemake_executor_plugin_hpcctr.schedulers.slurm.parse import QueueLine
 
     Look = Callable[[], Mapping[str, QueueLine] | None]
@@ -97,8 +97,8 @@ class Cancel:
                 process.wait()
 
     def _start_warning(self, running: list[str]) -> subprocess.Popen[bytes] | None:
-        cluster = ("-M", self.cluster) if self.cluster else ()
-        argv = ["scancel", *cluster, "--batch", "--signal=TERM", "--quiet", *compress(running)]
+        words = ["scancel", "--batch", "--signal=TERM", "--quiet", *compress(running)]
+        argv = with_cluster(words, self.cluster)
         with suppress(CommandError):
             return proc.start(argv, output=Path(os.devnull), env=self.commands.environ)
         return None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: A command whose controller is down gives up by itself after 9 to 18 s.
 ANSWER_S = 30.0
+DATABASE_S = 15.0
 PING_S = 5.0
 DOWN = "Unable to contact slurm controller (`scontrol ping` says that it is down)"
 #: Without it, Slurm shortens a long list of array indices with `...` (squeue(1)).
@@ -33,18 +34,20 @@ class Commands:
     _silent: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def ask(
-        self, argv: Sequence[str], *, cluster: str = "", timeout_s: float = ANSWER_S
-    ) -> Completed:
-        """Run a command that asks or cancels.
+    def ask(self, argv: Sequence[str], *, cluster: str = "") -> Completed:
+        """Run a command that asks the controller, or tells it to cancel.
 
         Args:
             argv: The command without `-M`.
             cluster: Of which cluster; "" for the one at hand.
-            timeout_s: How long to wait, seconds.
         """
-        words = [argv[0], *(("-M", cluster) if cluster else ()), *argv[1:]]
-        return self.run(words, cluster, {**self.environ, **WHOLE_LISTS}, timeout_s)
+        words = with_cluster(argv, cluster)
+        return self.run(words, cluster, {**self.environ, **WHOLE_LISTS}, ANSWER_S)
+
+    def ask_database(self, argv: Sequence[str], *, cluster: str = "") -> Completed:
+        """Run a command that asks the accounting database, whatever the controller does."""
+        words = with_cluster(argv, cluster)
+        return proc.run(words, timeout_s=DATABASE_S, env={**self.environ, **WHOLE_LISTS})
 
     def run(
         self, argv: Sequence[str], cluster: str, environ: Mapping[str, str], timeout_s: float
@@ -66,5 +69,10 @@ class Commands:
 
     def answers(self, cluster: str = "") -> bool:
         """Tell whether a controller (or its backup) is up."""
-        argv = ["scontrol", *(("-M", cluster) if cluster else ()), "ping"]
+        argv = with_cluster(["scontrol", "ping"], cluster)
         return " is UP" in proc.run(argv, timeout_s=PING_S, env=self.environ).out
+
+
+def with_cluster(argv: Sequence[str], cluster: str) -> list[str]:
+    """Return a command for another cluster than the one at hand."""
+    return [argv[0], *(("-M", cluster) if cluster else ()), *argv[1:]]

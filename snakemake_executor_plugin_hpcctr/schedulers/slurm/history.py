@@ -23,13 +23,12 @@ from snakemake_executor_plugin_hpcctr.schedulers.slurm.parse import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from snakemake_executor_plugin_hpcctr.schedulers.slurm.commands import Commands
 
 #: Ids per command.
 CHUNK = 500
-SACCT_S = 15.0
 #: A database that did not answer is left alone for so long.
 SACCT_PAUSE_S = 60.0
 NO_ACCOUNTING = re.compile(r"accounting storage is disabled|command not found")
@@ -57,11 +56,14 @@ class History:
         if remembered is not None:
             # What the controller does not know is not running, whatever the database says.
             stored = {one: account for one, account in stored.items() if _is_over(account)}
-        return {
-            one: account
-            for one in elements
-            if (account := _merge(known.get(one), stored.get(one))) is not None
-        }
+        accounts = {}
+        for one in elements:
+            # The controller lists elements that were cancelled before they started as one block,
+            # by their array's number.
+            account = _merge(known.get(one), stored.get(one)) or known.get(job_of(one))
+            if account is not None:
+                accounts[one] = account
+        return accounts
 
     def _controller(self, elements: Sequence[str], cluster: str) -> dict[str, Account] | None:
         """Ask the controller; None if it does not answer."""
@@ -73,38 +75,28 @@ class History:
             if not done.ok and UNKNOWN_JOB not in done.err:
                 return None
             found |= parse_ended(done.out)
-        return _pick(elements, found)
+        return found
 
     def _database(self, elements: Sequence[str], cluster: str) -> dict[str, Account]:
         found = self._sacct(elements, cluster)
         # Elements that were cancelled before they started are stored as one block, which sacct
         # does not find by an element's id.
         blocks = {job_of(one) for one in elements if "_" in one and one not in found}
-        return found | _pick(elements, self._sacct(sorted(blocks), cluster) | found)
+        return self._sacct(sorted(blocks), cluster) | found
 
     def _sacct(self, jobs: Sequence[str], cluster: str) -> dict[str, Account]:
         found: dict[str, Account] = {}
         for some in chunks(jobs, CHUNK):
             if time.monotonic() < self._sacct_from:
                 break
-            done = self.commands.ask(
-                ["sacct", *SACCT_FORMAT, "-j", ",".join(some)], cluster=cluster, timeout_s=SACCT_S
+            done = self.commands.ask_database(
+                ["sacct", *SACCT_FORMAT, "-j", ",".join(some)], cluster=cluster
             )
             if not done.ok:
                 never = NO_ACCOUNTING.search(done.err)
                 self._sacct_from = float("inf") if never else time.monotonic() + SACCT_PAUSE_S
             found |= parse_sacct(done.out)
         return found
-
-
-def _pick(elements: Sequence[str], found: Mapping[str, Account]) -> dict[str, Account]:
-    """Return the accounts of the elements; what holds for a whole array holds for each of it."""
-    picked = {}
-    for one in elements:
-        account = found.get(one) or found.get(job_of(one))
-        if account is not None:
-            picked[one] = account
-    return picked
 
 
 def _merge(known: Account | None, stored: Account | None) -> Account | None:

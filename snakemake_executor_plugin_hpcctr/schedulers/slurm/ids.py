@@ -40,16 +40,17 @@ def job_of(plain: str) -> str:
     return plain.partition("_")[0]
 
 
-def expand(job_id: str) -> Iterator[str]:
-    """Yield the elements behind one id as Slurm prints it.
+def expand(job_id: str) -> Iterable[str]:
+    """Return the elements behind one id as Slurm prints it.
 
     A block of an array, `123_[4-6,9%2]`, stands for its elements; Slurm may have cut a long one
     short with `...`. Any other id stands for itself.
     """
-    block = ARRAY_BLOCK.fullmatch(job_id)
-    if block is None:
-        yield job_id
-        return
+    block = ARRAY_BLOCK.fullmatch(job_id) if "[" in job_id else None
+    return _members(block) if block else (job_id,)
+
+
+def _members(block: re.Match[str]) -> Iterator[str]:
     for part in block["indices"].split(","):
         if found := INDICES.fullmatch(part):
             first, last = int(found["first"]), int(found["last"] or found["first"])

@@ -106,6 +106,27 @@ def impossible(resources: Resources, partitions: Mapping[str, Partition]) -> Sub
     )
 
 
+def places(resources: Resources, partitions: Mapping[str, Partition]) -> int | None:
+    """Return how many one-node tasks with this request fit on the nodes of its partitions.
+
+    None if the partitions are not known or the request spans nodes.
+    """
+    named = [partitions[name] for name in _wanted(resources, partitions) if name in partitions]
+    if not named or not is_one_process(resources):
+        return None
+    return sum(_places_on(kind, resources) for one in named for kind in one.nodes) or None
+
+
+def _places_on(kind: NodeKind, resources: Resources) -> int:
+    gpus, model = _gpus_asked(resources)
+    shares = [kind.cpus // resources.cpus_per_task]
+    if memory := _memory_mb(resources):
+        shares.append(kind.memory_mb // memory)
+    if gpus:
+        shares.append(kind.gpus_of(model) // gpus)
+    return kind.count * min(shares)
+
+
 def objection(resources: Resources, partition: Partition) -> str | None:
     """Return the first reason why a partition can never run the request."""
     return next(_objections(resources, partition), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.schedulers.base import Account, ElementState
@@ -111,10 +112,9 @@ def is_known(word: str) -> bool:
 
 def parse_queue(text: str) -> dict[str, QueueLine]:
     """Read `squeue` with QUEUE_FORMAT; the keys are elements."""
-    lines = {}
+    lines: dict[str, QueueLine] = {}
     for job_id, state, reason in _fields(text, 3):
-        line = QueueLine(state, "" if reason == "None" else reason)
-        lines.update(dict.fromkeys(expand(job_id), line))
+        lines.update(dict.fromkeys(expand(job_id), _queue_line(state, reason)))
     return lines
 
 
@@ -123,18 +123,9 @@ def parse_ended(text: str) -> dict[str, Account]:
 
     Elements that were cancelled before they started stand together under the array's number.
     """
-    accounts = {}
-    for job_id, state, status, nodes, elapsed, reason in _fields(text, 6):
-        exit_code, signal = _wait_status(status)
-        account = Account(
-            state=state,
-            reason="" if reason == "None" else reason,
-            exit_code=exit_code,
-            signal=signal,
-            node=nodes or None,
-            elapsed_s=parse_duration(elapsed),
-        )
-        accounts.update(dict.fromkeys(expand(job_id), account))
+    accounts: dict[str, Account] = {}
+    for job_id, *rest in _fields(text, 6):
+        accounts.update(dict.fromkeys(expand(job_id), _ended(*rest)))
     return accounts
 
 
@@ -181,6 +172,25 @@ def parse_duration(text: str) -> float | None:
     for part in parts:
         seconds = seconds * 60 + int(part)
     return float(seconds + int(days or 0) * 86400)
+
+
+# Thousands of elements of one array have few different ends.
+@lru_cache
+def _queue_line(state: str, reason: str) -> QueueLine:
+    return QueueLine(state, "" if reason == "None" else reason)
+
+
+@lru_cache
+def _ended(state: str, status: str, nodes: str, elapsed: str, reason: str) -> Account:
+    exit_code, signal = _wait_status(status)
+    return Account(
+        state=state,
+        reason="" if reason == "None" else reason,
+        exit_code=exit_code,
+        signal=signal,
+        node=nodes or None,
+        elapsed_s=parse_duration(elapsed),
+    )
 
 
 def _fields(text: str, count: int) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ from snakemake_executor_plugin_hpcctr.schedulers.base import Queued
 from snakemake_executor_plugin_hpcctr.schedulers.slurm import parse
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.cancel import Cancel
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.cluster import Cluster
-from snakemake_executor_plugin_hpcctr.schedulers.slurm.commands import Commands
+from snakemake_executor_plugin_hpcctr.schedulers.slurm.commands import Commands, with_cluster
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.environ import clean, for_submission
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.history import History
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.ids import (
@@ -22,7 +22,7 @@ from snakemake_executor_plugin_hpcctr.schedulers.slurm.ids import (
     join_cluster,
     split_cluster,
 )
-from snakemake_executor_plugin_hpcctr.schedulers.slurm.limits import impossible
+from snakemake_executor_plugin_hpcctr.schedulers.slurm.limits import impossible, places
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.probe import has_unknown_name, srun_argv
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.refusals import may_have_arrived, refusal
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.request import (
@@ -102,6 +102,15 @@ class SlurmScheduler:
         error = impossible(asked, self._cluster(clusters).partitions())
         if error is not None:
             raise error
+
+    def parallel(self, resources: Resources) -> int | None:
+        """Return how many such tasks all nodes of their partitions could run at once."""
+        clusters = self._clusters_of(resources)
+        if "," in clusters:
+            return None
+        partition = resources.partition or self._environ.get("SBATCH_PARTITION")
+        asked = resources.model_copy(update={"partition": partition})
+        return places(asked, self._cluster(clusters).partitions())
 
     def submit(self, submission: Submission) -> tuple[str, ...]:
         """Hand a submission over; return the ids of its elements, in order.
@@ -242,5 +251,4 @@ def _elements(job: str, submission: Submission) -> tuple[str, ...]:
 
 def _scancel_words(plain: list[str], cluster: str) -> str:
     """Return the command that ends elements, for people."""
-    target = ["-M", cluster] if cluster else []
-    return f"`{words(['scancel', *target, *compress(plain)])}`"
+    return f"`{words(with_cluster(['scancel', *compress(plain)], cluster))}`"
