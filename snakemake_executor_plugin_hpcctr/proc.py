@@ -51,7 +51,8 @@ def run(
     """Run a program to its end and return what it said.
 
     Never raises for what the program does: a missing program has code 127, one that exceeds
-    `timeout_s` seconds is killed and has code 124, both with a sentence in `err`.
+    `timeout_s` seconds is killed and has code 124, both with a sentence in `err` (after what the
+    program itself had said there).
     """
     words = tuple(os.fspath(word) for word in argv)
     try:
@@ -70,8 +71,10 @@ def run(
         return Completed(words, NOT_FOUND, "", f"{words[0]}: command not found")
     except PermissionError:
         return Completed(words, 126, "", f"{words[0]}: permission denied")
-    except subprocess.TimeoutExpired:
-        return Completed(words, TIMED_OUT, "", f"{words[0]}: no answer within {timeout_s:g} s")
+    except subprocess.TimeoutExpired as late:
+        said = (late.stderr or b"").decode(errors="surrogateescape")
+        late_words = f"{words[0]}: no answer within {timeout_s:g} s"
+        return Completed(words, TIMED_OUT, "", said + late_words)
     return Completed(words, done.returncode, done.stdout, done.stderr)
 
 

@@ -66,7 +66,7 @@ class Submission:
         resources: The request, equal for all elements.
         scripts: Absolute paths of the task scripts, one per element, in order.
         logs: Absolute path of each element's log, in the order of `scripts`. For several
-            elements these differ only in the element's index (see `log_pattern`).
+            elements these differ only in the element's index.
         workdir: The absolute folder in which the scripts start.
         batch_file: Where the scheduler may write the script that it submits.
         comment: Free text for the site's accounting.

@@ -207,7 +207,7 @@ hpcctr_wait() {
 hpcctr_read_memory() {
   local line folder=
   hpcctr_peak= hpcctr_oom=0
-  [[ ${SLURM_JOB_ID-} && -r /proc/self/cgroup ]] || return 0
+  [[ ${SLURM_JOB_ID-} && ${HPCCTR_SCHEDULER-} != local && -r /proc/self/cgroup ]] || return 0
   while IFS= read -r line; do
     case $line in
       *:memory:*/job_"$SLURM_JOB_ID"/*) folder=/sys/fs/cgroup/memory${line#*:memory:} ;;

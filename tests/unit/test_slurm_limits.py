@@ -11,6 +11,7 @@ from snakemake_executor_plugin_hpcctr.schedulers.slurm.limits import (
     Partition,
     impossible,
     parse_partitions,
+    places,
 )
 from snakemake_executor_plugin_hpcctr.task import Gpu, Resources
 
@@ -132,3 +133,20 @@ def test_a_silent_slurm_refuses_nothing() -> None:
 def test_gpus_are_counted_in_generic_resources(text: str, gpus: dict[str, int]) -> None:
     """As sinfo writes them, and as a request does."""
     assert gpus == parse_gpus(text)
+
+
+@pytest.mark.parametrize(
+    ("request_", "count"),
+    [
+        ({}, 24),
+        ({"cpus_per_task": 5}, 4),
+        ({"mem_mb": 7000}, 3),
+        ({"partition": "short", "gpu": Gpu(count=2)}, 2),
+        ({"partition": "short,gpu", "cpus_per_task": 8}, 3),
+        ({"nodes": 2}, None),
+        ({"partition": "nope"}, None),
+    ],
+)
+def test_places_for_tasks_are_counted(request_: dict[str, Any], count: int | None) -> None:
+    """The nodes of the named partitions hold so many such tasks when they are free."""
+    assert count == places(Resources(**request_), PARTITIONS)
