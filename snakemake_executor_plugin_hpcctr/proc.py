@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+#: A program that was started and not waited for.
+Process = subprocess.Popen[bytes]
+#: Raised by `Process.wait` if it still runs at the end of its time.
+StillRunning = subprocess.TimeoutExpired
+
 NOT_FOUND = 127
 TIMED_OUT = 124
 
@@ -84,7 +89,7 @@ def start(
     output: Path,
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
-) -> subprocess.Popen[bytes]:
+) -> Process:
     """Start a program in a process group of its own, both output streams appended to a file.
 
     Raises:

@@ -87,7 +87,10 @@ def _switch(name: str, *, on: bool) -> str:
 
 
 def _mount(task: Task, bind: Bind) -> str:
-    """Return SRC:DST[:ro]; pyxis knows no escapes, and hands the paths to Enroot as words."""
+    """Return SRC:DST[:ro]; pyxis knows no escapes, and writes the paths into a script of Enroot's.
+
+    There they stand in double quotes: a `$` or a backtick would be run on the node.
+    """
     for path in (bind.source, bind.target):
-        refuse(task, path, ",: \t\n\\", LINK_ADVICE)
+        refuse(task, path, ',: \t\n\\"$`', LINK_ADVICE)
     return f"{bind.source}:{bind.target}" + (":ro" if bind.read_only else "")

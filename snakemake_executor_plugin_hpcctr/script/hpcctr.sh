@@ -142,18 +142,17 @@ hpcctr_start() {
     return
   fi
   hpcctr_write_inside && hpcctr_engine_env && hpcctr_once || return
-  local outside
-  outside=$(readlink /proc/self/ns/mnt)
+  local outside numbers
+  { read -r outside; read -r numbers; } < <(readlink /proc/self/ns/mnt /proc/self/ns/pid)
   set -m
   env -i "${hpcctr_process_env[@]}" "${hpcctr_launch[@]}" \
-    /bin/sh "$hpcctr_library/inside.sh" "$hpcctr_scratch" "$hpcctr_workdir" "$hpcctr_shell" "$outside" </dev/null &
+    /bin/sh "$hpcctr_library/inside.sh" "$hpcctr_scratch" "$hpcctr_workdir" "$hpcctr_shell" "$outside" "$numbers" </dev/null &
   hpcctr_pid=$! hpcctr_target=$!
   set +m
 }
 
 # `set -m` gives the command a process group of its own (and keeps bash from ignoring SIGINT in
-# it). On the host a signal goes to the whole group; a container's engine gets it alone and
-# passes it on, since its group includes the process that mounts the image.
+# it).
 hpcctr_start_on_host() {
   set -m
   (
@@ -165,7 +164,7 @@ hpcctr_start_on_host() {
     fi
     printf '%s\n' "$hpcctr_command" >"$hpcctr_scratch/command" && exec "$hpcctr_shell" "$hpcctr_scratch/command"
   ) </dev/null &
-  hpcctr_pid=$! hpcctr_target=-$!
+  hpcctr_pid=$! hpcctr_target=$!
   set +m
 }
 
@@ -181,19 +180,54 @@ hpcctr_clear_host() {
   while read -r _ _ name; do unset -f "$name"; done < <(declare -Fx)
 }
 
-# A signal to end that comes before the command's start is kept for it (others are warnings).
+# A signal goes to the processes of the command and to no other: the image may be mounted by one
+# that would die of it, and srun ends its step on TERM. A command that cannot be seen from here (in
+# a PID namespace, on another node) is told by its engine. A signal to end that comes before the
+# command's start is kept for it (others are warnings).
 hpcctr_forward() {
+  local first= told=()
   hpcctr_signalled=$1
-  if [[ ${hpcctr_target-} ]]; then
-    kill -s "$1" -- "$hpcctr_target" 2>/dev/null
-  elif [[ $1 == TERM || $1 == INT ]]; then
-    hpcctr_pending=$1
+  if [[ ! ${hpcctr_target-} ]]; then
+    [[ $1 != TERM && $1 != INT ]] || hpcctr_pending=$1
+    return
   fi
+  if ((${#hpcctr_launch[@]} == 0)); then
+    first=$hpcctr_target
+  elif [[ -s $hpcctr_scratch/pid ]]; then
+    first=$(<"$hpcctr_scratch/pid")
+  fi
+  if [[ $first && -r /proc/$first/task/$first/children ]]; then
+    hpcctr_audience "$1" "$(kill -l "$1")" "$first" 2>/dev/null
+    ((${#told[@]} == 0)) || kill -s "$1" "${told[@]}" 2>/dev/null
+  else
+    kill -s "$1" -- "$hpcctr_target" 2>/dev/null
+  fi
+}
+
+# Collect whom to tell of a process and its children, parents first; succeed if one of them catches
+# the signal. One that does not, such as a shell around a program that saves its work, would die of
+# it and leave the program alone: it is spared. A warning goes only to those that catch it.
+hpcctr_audience() {
+  local child list name value caught=0 nobody=1
+  for list in /proc/"$3"/task/*/children; do
+    read -r value <"$list"
+    for child in $value; do
+      # Enroot's processes that mount the image are its children, too, with the node's root.
+      [[ /proc/$child/root -ef /proc/$first/root ]] && hpcctr_audience "$1" "$2" "$child" && nobody=0
+    done
+  done
+  while read -r name value; do
+    [[ $name != SigCgt: ]] || ((caught = 16#$value >> ($2 - 1) & 1))
+  done </proc/"$3"/status
+  if ((caught)) || { ((nobody)) && [[ $1 != USR? ]]; }; then
+    told=("$3" "${told[@]}")
+  fi
+  ((caught)) || return "$nobody"
 }
 
 # `wait` ends early when a trapped signal arrives: wait again until the command really ended.
 hpcctr_wait() {
-  [[ ! $hpcctr_pending ]] || kill -s "$hpcctr_pending" -- "$hpcctr_target" 2>/dev/null
+  [[ ! $hpcctr_pending ]] || hpcctr_forward "$hpcctr_pending"
   while :; do
     hpcctr_signalled=
     # Without the redirection bash would tell the user's log how a killed command was started.

@@ -1,5 +1,5 @@
 # The part of a task that runs inside its container; POSIX sh, started by hpcctr.sh as
-#   sh inside.sh SCRATCH WORKDIR SHELL MOUNT_NAMESPACE_OF_THE_HOST
+#   sh inside.sh SCRATCH WORKDIR SHELL MOUNT_NAMESPACE_OF_THE_HOST PID_NAMESPACE_OF_THE_HOST
 # It sets the environment, goes to the working directory and becomes the command.
 
 fail() {
@@ -8,12 +8,14 @@ fail() {
   exit 1
 }
 
-scratch=$1 workdir=$2 shell=$3 outside=$4
+scratch=$1 workdir=$2 shell=$3 outside=$4 numbers=$5
 
 inside=$(readlink /proc/self/ns/mnt 2>/dev/null)
 if [ -n "$inside" ] && [ "$inside" = "$outside" ]; then
   fail not_contained "the command would run on the bare host; the engine did not start a container"
 fi
+# hpcctr.sh sends signals to this process where both know it by the same number.
+[ "$(readlink /proc/self/ns/pid 2>/dev/null)" != "$numbers" ] || echo $$ >"$scratch/pid"
 # Without a PATH in the image the shell has its own default; bash puts the current folder into it.
 PATH=${PATH%:.}
 export PATH

@@ -239,16 +239,22 @@ def place(
     data = {"ENROOT_DATA_PATH": str(tmp_path_factory.mktemp("data"))} if kind.create else {}
     options = EngineOptions(
         enroot=EnrootOptions(create=kind.create, paths=data),
-        pyxis=PyxisOptions(name="hpcctr-conformance"),  # unpacked once, not at every step
+        pyxis=PyxisOptions(name=f"hpcctr-test-{os.getpid()}"),  # unpacked once, not at every step
     )
     place = Place(kind, path, image, search, allocation, options)
     place.run(place.task("true"))  # what is done once per node is done now
     yield place
-    before = launch(place.task("true")).before
-    if before is not None:
+    if kind.engine in {"enroot", "pyxis"}:
+        _remove_unpacked(place, {**place.environ(), **data})
+
+
+def _remove_unpacked(place: Place, environ: Mapping[str, str]) -> None:
+    """Remove what an engine unpacked to be used again."""
+    name = f"pyxis_{place.options.pyxis.name}"
+    if (before := launch(place.task("true")).before) is not None:
         name = before.do[-2]
-        proc.run(["enroot", "remove", "--force", name], env={"PATH": search, **data})
         Path(f"{before.lock}.{os.getuid()}").unlink(missing_ok=True)
+    proc.run(["enroot", "remove", "--force", name], env=environ)
 
 
 def _search_path(kind: Kind) -> str:

@@ -111,6 +111,19 @@ with open(here + "/seen.json", "w") as stream:
 """
 
 
+#: Saves its work when it is told to end; for that it must still be able to start a program.
+SAVER = """
+import signal, subprocess, sys, time
+def save(*_):
+    time.sleep(0.2)
+    subprocess.run(["sh", "-c", "printf whole >saved"], check=True)
+    sys.exit(42)
+signal.signal(signal.SIGTERM, save)
+open("running", "w").close()
+time.sleep(30)
+"""
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a command saw, and how its script ended."""
@@ -347,6 +360,22 @@ def test_a_signal_leaves_the_command_a_whole_container(place: Place) -> None:
     assert (ran.marker.exit_code, ran.marker.signal) == (42, "TERM")
     assert cleaned.read_text() == "whole"
     assert ran.left == []
+
+
+def test_a_program_under_a_plain_shell_is_told(place: Place) -> None:
+    """The shell text of a rule has no trap, the program it runs may: that one gets the signal."""
+    ready, saved = place.path / "running", place.path / "saved"
+    (place.path / "saver.py").write_text(SAVER, encoding="utf-8")
+    script = place.write(place.task("set -euo pipefail; python3 saver.py\necho 'not reached'"))
+    process = place.start(script)
+    until = time.monotonic() + 30
+    while not ready.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    ran = place.end(process, script)
+    assert (ran.marker.exit_code, ran.marker.signal) == (42, "TERM")
+    assert saved.read_text() == "whole"
+    assert (ran.out, ran.left) == ("", [])
 
 
 def test_the_same_script_runs_again(place: Place) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr import proc
 
-PROGRAMS = ("bash", "sh", "cat", "env", "grep", "id", "ls", "mkdir", "sleep", "sort", "touch", "tr")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PROGRAMS = "bash sh cat env grep id ls mkdir pwd sleep sort touch tr true"
+PROGRAMS = tuple(_PROGRAMS.split())
 FOLDERS = ("dev", "etc", "home", "proc", "root", "run", "srv", "sys", "tmp", "usr/bin", "var")
 LINKS = {"bin": "usr/bin", "var/run": "/run", "var/lock": "/run/lock"}
 LOGIN_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -58,7 +62,9 @@ def build_image(target: Path, *, registry: bool = False) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    done = proc.run(["mksquashfs", root, target, "-noappend", "-quiet", "-no-progress", "-all-root"])
+    done = proc.run(
+        ["mksquashfs", root, target, "-noappend", "-quiet", "-no-progress", "-all-root"]
+    )
     if not done.ok:
         raise done.error("the image could not be written", "install squashfs-tools")
     return target

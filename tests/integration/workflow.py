@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
 HPCCTR = (sys.executable, "-m", "snakemake_executor_plugin_hpcctr.cli")
 POLL_S = 0.05
+PATIENCE_S = 30.0
 #: Variables that would change a run: a profile, an allocation in which the tests run, settings.
 FOREIGN = ("SNAKEMAKE_", "SLURM_", "SBATCH_", "SRUN_", "HPCCTR_", "APPTAINER", "SINGULARITY")
 
@@ -37,6 +38,11 @@ class Result:
     def lines(self, word: str) -> list[str]:
         """Return the lines that hold a word."""
         return [line for line in self.said.splitlines() if word in line]
+
+    @property
+    def shows_traceback(self) -> bool:
+        """Whether Python's own words about an error were shown; in a task's log they may be."""
+        return any(line.startswith("Traceback") for line in self.said.splitlines())
 
     def block(self, first: str) -> str:
         """Return the lines from the one that holds a text up to Snakemake's next message."""
@@ -82,12 +88,12 @@ class Running:
         """What it has printed so far."""
         return self.log.read_text(errors="replace")
 
-    def wait_for(self, text: str, timeout_s: float = 30.0) -> None:
-        """Wait until it has printed a text."""
-        until = time.monotonic() + timeout_s
-        while text not in self.said:
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until it has printed a text so many times."""
+        until = time.monotonic() + PATIENCE_S
+        while self.said.count(text) < times:
             assert self.process.poll() is None, f"ended before it said {text!r}:\n{self.said}"
-            assert time.monotonic() < until, f"did not say {text!r} in {timeout_s} s:\n{self.said}"
+            assert time.monotonic() < until, f"never said {text!r}:\n{self.said}"
             time.sleep(POLL_S)
 
     def interrupt(self) -> None:
@@ -187,6 +193,14 @@ class Workflow:
         own = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
         search = [str(ROOT), *filter(None, [own.get("PYTHONPATH")])]
         return {**own, "PYTHONPATH": os.pathsep.join(search), **self.environ, **(more or {})}
+
+
+def wait_for_file(path: Path) -> None:
+    """Wait until a file is there."""
+    until = time.monotonic() + PATIENCE_S
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} was never made"
+        time.sleep(POLL_S)
 
 
 def path_without(folder: Path, *programs: str) -> str:

@@ -274,7 +274,7 @@ def _apptainer_mount(flag: str, value: str) -> list[str]:
 UNWRITABLE: dict[EngineName, str] = {
     "apptainer": "\n",
     "enroot": " \t\n\\",
-    "pyxis": ",: \t\n\\",
+    "pyxis": ',: \t\n\\"$`',
 }
 paths = st.text(
     st.one_of(

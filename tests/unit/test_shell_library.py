@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,6 @@ from snakemake_executor_plugin_hpcctr.task import Bind, Gpu, Image, Resources, T
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 ON_HOST = Launch(argv=(), contained=False)
 #: An "engine" that starts no container: the inside part must notice.
@@ -323,7 +323,7 @@ def test_a_warning_does_not_end_the_command(node: Node) -> None:
 
 
 def test_processes_of_the_command_get_the_signal_too(node: Node) -> None:
-    """On the host the whole process group is told, as a terminal would."""
+    """The command's own children are told, as a terminal would."""
     command = "bash -c 'trap \"touch told\" TERM; touch ready; sleep 10 & wait'; exit 6"
     script = node.write(node.task(f"trap : TERM; {command}"))
     with subprocess.Popen(["bash", script]) as process:
@@ -331,6 +331,54 @@ def test_processes_of_the_command_get_the_signal_too(node: Node) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 6
     assert (node.path / "told").exists()
+
+
+#: Catches a signal, takes its time to save, and ends with 42.
+SAVER = """
+import signal, sys, time
+def save(*_):
+    time.sleep(0.2)
+    open("saved", "w").close()
+    sys.exit(42)
+signal.signal(signal.SIG{name}, save)
+open("ready", "w").close()
+time.sleep(10)
+"""
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1"])
+def test_a_shell_without_a_trap_leaves_the_program_time_to_save(node: Node, name: str) -> None:
+    """A rule's shell text is seldom the program itself: the shell around it lives on."""
+    (node.path / "saver.py").write_text(SAVER.replace("{name}", name))
+    script = node.write(node.task("set -euo pipefail; python3 saver.py\necho 'not reached'"))
+    with subprocess.Popen(["bash", script]) as process:
+        node.wait_for("ready")
+        process.send_signal(signal.Signals[f"SIG{name}"])
+        assert process.wait(10) == 42
+    assert (node.path / "saved").exists()
+
+
+def test_a_warning_that_nobody_catches_changes_nothing(node: Node) -> None:
+    """USR1 does not kill a command that never heard of it."""
+    script = node.write(node.task("touch ready; sleep 0.3; touch done; exit 5"))
+    with subprocess.Popen(["bash", script]) as process:
+        node.wait_for("ready")
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(10) == 5
+    assert (node.path / "done").exists()
+
+
+def test_a_signal_to_end_that_nobody_catches_ends_all(node: Node) -> None:
+    """TERM ends a command without a trap, and every process of it."""
+    script = node.write(node.task("sleep 10 & echo $! >pid.part; mv pid.part pid; sleep 10; :"))
+    with subprocess.Popen(["bash", script]) as process:
+        child = int(node.wait_for("pid").read_text())
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+    until = time.monotonic() + 5
+    while Path(f"/proc/{child}/exe").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{child}/exe").exists()
 
 
 def test_a_suspended_command_is_still_running(node: Node) -> None:
@@ -353,7 +401,7 @@ def test_a_signal_to_end_that_comes_early_is_kept(node: Node) -> None:
         check=("false",),
         do=("sh", "-c", f"touch {node.path}/preparing; sleep 0.3"),
     )
-    start = Launch(argv=("sleep", "10", "#"), before=once)
+    start = Launch(argv=("sh", "-c", "exec sleep 10", "#"), before=once)
     script = node.write(node.task("true"), start)
     with subprocess.Popen(["bash", script], stderr=subprocess.DEVNULL) as process:
         node.wait_for("preparing")
@@ -421,7 +469,7 @@ def entering(node: Node, environ: Mapping[str, str], *, clean: bool = False) -> 
     keep = f"cp {node.path}/scratch/environment {node.path}/environment"
     node.run(task, Launch(argv=("sh", "-c", keep, "#")), environ)
     text = (node.path / "environment").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith('[ "$PATH"')]
+    lines = [line for line in text.splitlines() if not line.startswith(('[ "$PATH"', "unset "))]
     declared = ("export TMP", "export TEMP", '[ -n "${PYTHONNOUSERSITE')
     return tuple(line for line in lines if not line.startswith(declared))
 

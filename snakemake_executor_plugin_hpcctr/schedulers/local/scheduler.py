@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -62,7 +61,7 @@ class Element:
     submission: Submission
     need: Amount
     gpus: tuple[str, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
+    process: proc.Process | None = None
     started: float = 0.0
     ending: str = ""
 
@@ -251,12 +250,12 @@ class LocalScheduler:
             visible = {VISIBLE[gpu.vendor if gpu else "nvidia"]: ",".join(element.gpus)}
         return {**self._environ, **visible, "HPCCTR_SCHEDULER": "local", ELEMENT: element.id}
 
-    def _watch(self, element: Element, process: subprocess.Popen[bytes]) -> None:
+    def _watch(self, element: Element, process: proc.Process) -> None:
         """Wait for a task's end, and bring it about at the time limit."""
         minutes = element.submission.resources.runtime_min
         try:
             process.wait(None if minutes is None else minutes * 60.0)
-        except subprocess.TimeoutExpired:
+        except proc.StillRunning:
             with self._change:
                 element.ending = element.ending or "TIMEOUT"
             processes.end(self._leaders([element]), self._time_grace_s)

@@ -18,7 +18,6 @@ from snakemake_executor_plugin_hpcctr.schedulers.slurm.ids import chunks, compre
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.parse import element_state
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Collection, Mapping
 
     from snakemake_executor_plugin_hpcctr.schedulers.slurm.parse import QueueLine
@@ -96,7 +95,7 @@ class Cancel:
                 process.kill()
                 process.wait()
 
-    def _start_warning(self, running: list[str]) -> subprocess.Popen[bytes] | None:
+    def _start_warning(self, running: list[str]) -> proc.Process | None:
         words = ["scancel", "--batch", "--signal=TERM", "--quiet", *compress(running)]
         argv = with_cluster(words, self.cluster)
         with suppress(CommandError):

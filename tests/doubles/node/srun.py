@@ -170,4 +170,6 @@ def _become(program: str, words: list[str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     python_traces.undo()
+    for name in [name for name in os.environ if name.startswith("PYXIS_CONTAINER_")]:
+        del os.environ[name]  # a real plugin behind this double would take them again
     os.execv(program, ["srun", *words])

@@ -37,12 +37,14 @@ hpcctr_launch_env=(
 hpcctr_files() {
 cat >"$hpcctr_scratch"/enroot.conf <<'END_OF_FILE'
 mounts() {
-  printf '%s\n' '/tmp /tmp none x-create=auto,rbind'
-  printf '%s\n' '/project /project none x-create=auto,rbind'
-  printf '%s\n' '/var/tmp /var/tmp none x-create=auto,rbind'
-  printf '%s\n' '/tmp/hpcctr-1000-run-7 /tmp/hpcctr-1000-run-7 none x-create=auto,rbind'
-  printf '%s\n' '/data /mnt/data none x-create=auto,rbind,ro'
-  printf '%s\n' '/tmp/hpcctr-1000-run-7/tmp /tmp/hpcctr-1000-run-7/tmp none x-create=auto,rbind'
+  cat <<'END_OF_MOUNTS'
+/tmp /tmp none x-create=auto,rbind
+/project /project none x-create=auto,rbind
+/var/tmp /var/tmp none x-create=auto,rbind
+/tmp/hpcctr-1000-run-7 /tmp/hpcctr-1000-run-7 none x-create=auto,rbind
+/data /mnt/data none x-create=auto,rbind,ro
+/tmp/hpcctr-1000-run-7/tmp /tmp/hpcctr-1000-run-7/tmp none x-create=auto,rbind
+END_OF_MOUNTS
 }
 
 END_OF_FILE
