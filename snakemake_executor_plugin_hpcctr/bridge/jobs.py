@@ -80,14 +80,23 @@ def give_tmpdir(job: Any, ours: str) -> str:
     resources = job.resources
     if is_group(job) or not _is_undecided(resources.get("tmpdir")):
         return ours
-    evaluated = job.rule.expand_resources(job.wildcards_dict, job.input, job.attempt)
-    wanted = evaluated.get("tmpdir")
-    chosen = ours if wanted in {None, tempfile.gettempdir()} else str(wanted)
+    chosen = ours if _is_default_tmpdir(job) else _evaluated_tmpdir(job) or ours
     index, _ = resources._names["tmpdir"]  # noqa: SLF001 (Namedlist has no way to set an item)
     resources[index] = chosen
     resources.tmpdir = chosen
     job._params = None  # noqa: SLF001 (params may be a function of the folder)
     return chosen
+
+
+def _is_default_tmpdir(job: Any) -> bool:
+    """Whether nobody named a folder: Snakemake's default is the expression `system_tmpdir`."""
+    return getattr(job.rule.resources.get("tmpdir"), "raw", None) == "system_tmpdir"
+
+
+def _evaluated_tmpdir(job: Any) -> str | None:
+    evaluated = job.rule.expand_resources(job.wildcards_dict, job.input, job.attempt)
+    wanted = evaluated.get("tmpdir")
+    return None if wanted in {None, tempfile.gettempdir()} else str(wanted)
 
 
 def _is_undecided(value: Any) -> bool:

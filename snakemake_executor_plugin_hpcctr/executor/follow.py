@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.executor.live import Live, Registry
     from snakemake_executor_plugin_hpcctr.schedulers.base import Account, Queued, Scheduler
     from snakemake_executor_plugin_hpcctr.script.marker import Marker
-    from snakemake_executor_plugin_hpcctr.trace.folder import Number, RunFolder
+    from snakemake_executor_plugin_hpcctr.trace.folder import RunFolder
 
 #: Seconds for the scheduler to agree that a task ended which its marker reports as failed.
 WITNESS_S = 5.0
@@ -68,9 +68,10 @@ class Follower:
     queue_max_s: float
     late_s: float
     waiting: Counter[str] = field(default_factory=Counter)
-    _seen: set[tuple[Number, int]] = field(default_factory=set)
+    _seen: set[str] = field(default_factory=set)
     _queue_period_s: float = 0.0
     _next_queue: float = 0.0
+    _last_queue: float = 0.0
     _next_account: float = 0.0
 
     def poll(self, now: float) -> list[Ended]:
@@ -88,12 +89,16 @@ class Follower:
 
     def _read_markers(self, now: float) -> list[Ended]:
         ended = []
-        for key, marker in self.folder.finished(self._seen).items():
-            self._seen.add(key)
-            task = self.live.get(key[0])
+        found = self.folder.finished(self._seen)
+        # In this order a first run comes before its restart.
+        for name in sorted(found, key=lambda name: (len(name), name)):
+            number, marker = found[name]
+            self._seen.add(name)
+            task = self.live.get(number)
             if task is None:
                 continue
             if marker.success:
+                task.failed = task.suspect_since = None
                 ended.append(Ended(task, marker))
             else:
                 task.failed, task.suspect_since = marker, now
@@ -102,15 +107,19 @@ class Follower:
         return ended
 
     def _queue_is_due(self, now: float) -> bool:
-        """Ask seldom while nothing changes; a task that ends well needs no question at all."""
+        """Ask seldom while nothing changes; a task that ends well needs no question at all.
+
+        Tasks that vanish while others end well are looked for all the same, if not so soon.
+        """
+        self._last_queue = self._last_queue or now
         if self._queue_period_s == 0.0:
             self._queue_period_s = self.queue_min_s
-            self._next_queue = now + self._queue_period_s
+            self._next_queue = min(now + self.queue_min_s, self._last_queue + self.queue_max_s)
         return now >= self._next_queue
 
     def _ask_queue(self, now: float) -> None:
         self._queue_period_s = min(self._queue_period_s * 1.5, self.queue_max_s)
-        self._next_queue = now + self._queue_period_s
+        self._next_queue, self._last_queue = now + self._queue_period_s, now
         asked = [task for task in self.live.all() if task.element and task.failed is None]
         answer = self.scheduler.queue([task.element for task in asked]) if asked else {}
         if answer is None:
@@ -144,9 +153,12 @@ class Follower:
         """Whether the scheduler has put the task back into its queue.
 
         With requeueing allowed, the same id runs again; what the first run left does not count.
+        Without, a state that says so is older than the marker.
         """
         state = account.state if account else ""
-        return state in {"PENDING", "REQUEUED"} or (task.failed is None and state == "RUNNING")
+        if task.failed is None:
+            return state in {"PENDING", "REQUEUED", "RUNNING"}
+        return task.requeue and state in {"PENDING", "REQUEUED"}
 
     def _patience_s(self, task: Live, account: Account | None) -> float:
         """How long to wait for the other witness before the task counts as failed."""

@@ -123,7 +123,7 @@ def job_name(rule: str, wildcards: tuple[tuple[str, str], ...]) -> str:
     """Return what the queue shows: the rule and its wildcard values, plain characters only."""
     words = [rule, *(value for _, value in wildcards)]
     text = ".".join(words)
-    return "".join(c if c.isalnum() or c in "._-+=" else "_" for c in text)[:80]
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-+=") else "_" for c in text)[:80]
 
 
 def same_request(task: Task) -> tuple[str, Resources, int | None]:

@@ -185,7 +185,7 @@ hpcctr_clear_host() {
 # a PID namespace, on another node) is told by its engine. A signal to end that comes before the
 # command's start is kept for it (others are warnings).
 hpcctr_forward() {
-  local first= told=()
+  local first= others= told=()
   hpcctr_signalled=$1
   if [[ ! ${hpcctr_target-} ]]; then
     [[ $1 != TERM && $1 != INT ]] || hpcctr_pending=$1
@@ -194,7 +194,7 @@ hpcctr_forward() {
   if ((${#hpcctr_launch[@]} == 0)); then
     first=$hpcctr_target
   elif [[ -s $hpcctr_scratch/pid ]]; then
-    first=$(<"$hpcctr_scratch/pid")
+    read -r first others <"$hpcctr_scratch/pid"
   fi
   if [[ $first && -r /proc/$first/task/$first/children ]]; then
     hpcctr_audience "$1" "$(kill -l "$1")" "$first" 2>/dev/null
@@ -212,8 +212,7 @@ hpcctr_audience() {
   for list in /proc/"$3"/task/*/children; do
     read -r value <"$list"
     for child in $value; do
-      # Enroot's processes that mount the image are its children, too, with the node's root.
-      [[ /proc/$child/root -ef /proc/$first/root ]] && hpcctr_audience "$1" "$2" "$child" && nobody=0
+      [[ " $others " != *" $child "* ]] && hpcctr_audience "$1" "$2" "$child" && nobody=0
     done
   done
   while read -r name value; do

@@ -14,8 +14,12 @@ inside=$(readlink /proc/self/ns/mnt 2>/dev/null)
 if [ -n "$inside" ] && [ "$inside" = "$outside" ]; then
   fail not_contained "the command would run on the bare host; the engine did not start a container"
 fi
-# hpcctr.sh sends signals to this process where both know it by the same number.
-[ "$(readlink /proc/self/ns/pid 2>/dev/null)" != "$numbers" ] || echo $$ >"$scratch/pid"
+# hpcctr.sh sends signals to this process where both know it by the same number, and to its
+# children; those that are here already belong to the engine (Enroot's mount the image).
+if [ "$(readlink /proc/self/ns/pid 2>/dev/null)" = "$numbers" ]; then
+  read -r children 2>/dev/null </proc/$$/task/$$/children
+  echo "$$ $children" >"$scratch/pid"
+fi
 # Without a PATH in the image the shell has its own default; bash puts the current folder into it.
 PATH=${PATH%:.}
 export PATH

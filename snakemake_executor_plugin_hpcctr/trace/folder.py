@@ -15,7 +15,7 @@ from snakemake_executor_plugin_hpcctr.script.marker import Marker, parse_marker
 from snakemake_executor_plugin_hpcctr.script.render import LIBRARY, library_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
 #: State of hpcctr in a working directory; safe to delete when nothing runs.
 STATE = Path(".snakemake/hpcctr")
@@ -32,13 +32,12 @@ class Number:
         return f"{self.submission}.{self.index}"
 
     @classmethod
-    def parse(cls, text: str) -> tuple[Number, int] | None:
+    def parse(cls, text: str) -> Number | None:
         """Read a marker's file name `SUBMISSION.INDEX.RESTART`; None if it is another file."""
         parts = text.split(".")
         if len(parts) != 3 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004
             return None
-        submission, index, restart = map(int, parts)
-        return cls(submission, index), restart
+        return cls(int(parts[0]), int(parts[1]))
 
 
 @dataclass(frozen=True)
@@ -113,24 +112,22 @@ class RunFolder:
         """Create the log folder of a rule: Slurm starts no job whose log folder is missing."""
         (self.logs / rule).mkdir(parents=True, exist_ok=True)
 
-    def finished(
-        self, known: Iterable[tuple[Number, int]] = ()
-    ) -> dict[tuple[Number, int], Marker]:
+    def finished(self, known: AbstractSet[str]) -> dict[str, tuple[Number, Marker]]:
         """Read the markers that are new, in one scan of the folder (which refreshes NFS, too).
 
         Args:
-            known: Number and restart count of markers that were read before.
+            known: File names of markers that were read before.
+
+        Returns:
+            File name → number of the task and its marker.
         """
-        seen = known if isinstance(known, set) else set(known)
-        found: dict[tuple[Number, int], Marker] = {}
-        with os.scandir(self.markers) as entries:
-            for entry in entries:
-                key = Number.parse(entry.name)
-                if key is None or key in seen:
-                    continue
-                marker = _read_marker(entry.path)
-                if marker is not None:
-                    found[key] = marker
+        found: dict[str, tuple[Number, Marker]] = {}
+        for name in os.listdir(self.markers):  # noqa: PTH208 (names only, thousands of them)
+            if name in known or (number := Number.parse(name)) is None:
+                continue
+            marker = _read_marker(f"{self.markers}/{name}")
+            if marker is not None:
+                found[name] = (number, marker)
         return found
 
     def remove(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -86,7 +86,7 @@ class Trace:
     def add(self, rows: Iterable[Row]) -> None:
         """Record tasks that are about to be submitted."""
         marks = ", ".join("?" * len(COLUMNS))
-        values = [tuple(asdict(row).values()) for row in rows]
+        values = [tuple(map(_stored, asdict(row).values())) for row in rows]
         with self._lock, self._connection:
             self._connection.executemany(f"INSERT INTO tasks VALUES ({marks})", values)  # noqa: S608 (constant text)
 
@@ -113,9 +113,23 @@ class Trace:
         where, values = (" WHERE run=?", (run,)) if run else ("", ())
         with self._lock:
             found = self._connection.execute(f"{query}{where} ORDER BY rowid", values).fetchall()
-        return [Row(*values) for values in found]
+        return [Row(*map(_restored, values)) for values in found]
 
     def close(self) -> None:
         """Close the database."""
         with self._lock:
             self._connection.close()
+
+
+def _stored(value: object) -> object:
+    """Return text of a path that is not UTF-8 as its bytes: SQLite takes no lone surrogates."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode(errors="surrogateescape")
+    return value
+
+
+def _restored(value: Any) -> Any:
+    return value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
