@@ -191,7 +191,7 @@ def contained(place: Place) -> bool:
     return place.kind.engine != "host"
 
 
-# --- what a task finds ----------------------------------------------------------------
+# --- what a task finds -------------------------------------------------------------------
 
 
 def test_the_working_directory_is_the_tasks(place: Place, seen: Seen) -> None:
@@ -312,7 +312,7 @@ def test_the_images_python_finds_its_packages(place: Place) -> None:
     assert (ran.code, ran.out) == (0, "6\n")
 
 
-# --- how a task ends --------------------------------------------------------------------
+# --- how a task ends ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ def test_the_same_script_runs_again(place: Place) -> None:
     assert not Path(task.scratch).exists()
 
 
-# --- what stops a task before its command --------------------------------------------------
+# --- what stops a task before its command ------------------------------------------------
 
 
 def missing(place: Place, what: str) -> dict[str, Any]:

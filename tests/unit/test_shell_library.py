@@ -15,7 +15,12 @@ import pytest
 
 from snakemake_executor_plugin_hpcctr.engines.base import Launch, OncePerNode
 from snakemake_executor_plugin_hpcctr.script.marker import Marker, parse_marker
-from snakemake_executor_plugin_hpcctr.script.render import LIBRARY, library_text, render_task
+from snakemake_executor_plugin_hpcctr.script.render import (
+    LIBRARY,
+    library_text,
+    render_series,
+    render_task,
+)
 from snakemake_executor_plugin_hpcctr.task import Bind, Gpu, Image, Resources, Task
 
 if TYPE_CHECKING:
@@ -95,7 +100,7 @@ def test_the_library_is_valid(shell: str, name: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# --- the marker -----------------------------------------------------------------
+# --- the marker --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [0, 1, 7, 126, 127, 137, 255])
@@ -149,7 +154,7 @@ def test_leftovers_of_a_first_run_are_removed(node: Node) -> None:
     assert node.marker().success
 
 
-# --- before the command ------------------------------------------------------------
+# --- before the command ------------------------------------------------------------------
 
 
 def missing(node: Node, what: str) -> tuple[Task, Launch]:
@@ -250,7 +255,7 @@ def test_a_scratch_folder_that_cannot_be_made_is_named(node: Node) -> None:
     assert "Not a directory" in done.stderr
 
 
-# --- on the host ------------------------------------------------------------------
+# --- on the host -------------------------------------------------------------------------
 
 
 def test_the_command_finds_what_it_should(node: Node) -> None:
@@ -288,7 +293,7 @@ def test_a_command_in_another_language_is_handed_over(node: Node) -> None:
     assert f"{node.path}\n" == done.stdout
 
 
-# --- signals ----------------------------------------------------------------------
+# --- signals -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "USR1", "USR2"])
@@ -410,7 +415,7 @@ def test_a_signal_to_end_that_comes_early_is_kept(node: Node) -> None:
     assert (node.marker().exit_code, node.marker().signal) == (143, "TERM")
 
 
-# --- once per node, and afterwards --------------------------------------------------
+# --- once per node, and afterwards -------------------------------------------------------
 
 
 def test_work_is_done_once_per_node(node: Node) -> None:
@@ -460,7 +465,7 @@ def test_nothing_is_cleaned_up_that_was_never_made(node: Node) -> None:
     assert not (node.path / "after").exists()
 
 
-# --- what enters a container ----------------------------------------------------------
+# --- what enters a container -------------------------------------------------------------
 
 
 def entering(node: Node, environ: Mapping[str, str], *, clean: bool = False) -> tuple[str, ...]:
@@ -522,3 +527,78 @@ def test_tasks_without_gpus_show_none_to_the_engines_hooks(node: Node) -> None:
     start = Launch(argv=("sh", "-c", "env", "#"))
     done = node.run(node.task("true"), start, {"NVIDIA_VISIBLE_DEVICES": "all"})
     assert "NVIDIA_VISIBLE_DEVICES=void" in done.stdout.splitlines()
+
+
+# --- several tasks in one element -----------------------------------------------------------
+
+
+def series(node: Node, *commands: str) -> tuple[Path, list[Path]]:
+    """Write a script that runs commands one after another; return it and their markers."""
+    pairs, markers = [], []
+    for index, command in enumerate(commands):
+        scratch = str(node.path / f"scratch {index}")
+        task = node.task(command, scratch=scratch, tmpdir=f"{scratch}/tmp")
+        script, marker = node.path / f"task {index}.sh", node.path / f"m{index}"
+        text = render_task(
+            task, ON_HOST, number=f"1.{index}", library=str(node.path), marker=str(marker)
+        )
+        script.write_text(text, encoding="utf-8")
+        pairs.append((str(script), str(node.path / f"{index}.log")))
+        markers.append(marker.with_suffix(".0"))
+    script = node.path / "series.sh"
+    script.write_text(render_series(pairs, title="a\nb", library=str(node.path)), encoding="utf-8")
+    return script, markers
+
+
+def codes(markers: list[Path]) -> list[int | None]:
+    """Return the exit codes of tasks, None for one that left no marker."""
+    found = [parse_marker(path.read_text()) if path.exists() else None for path in markers]
+    return [marker.exit_code if marker else None for marker in found]
+
+
+def test_tasks_of_a_series_run_one_after_another(node: Node) -> None:
+    """Each has its own log, marker and temporary folder; one that fails does not stop the next."""
+    script, markers = series(
+        node, "echo one; exit 3", 'ls "$TMPDIR"; touch "$TMPDIR/x"', "kill -9 $$"
+    )
+    done = subprocess.run(["bash", script], capture_output=True, text=True, check=False)
+    assert codes(markers) == [3, 0, 137]
+    logs = [(node.path / f"{index}.log").read_text() for index in range(3)]
+    assert (logs, done.stdout, done.stderr) == (["one\n", "", ""], "", "")
+    assert list(node.path.glob("scratch *")) == []
+
+
+def test_times_of_a_series_are_each_tasks_own(node: Node) -> None:
+    """A task does not pay for the ones before it."""
+    busy = "i=0; while ((i++ < 30000)); do :; done"
+    script, markers = series(node, busy, "true")
+    subprocess.run(["bash", script], check=False)
+    first, second = (parse_marker(path.read_text()) for path in markers)
+    assert first is not None
+    assert second is not None
+    assert (first.cpu_s or 0) > (second.cpu_s or 0)
+    assert first.ended <= second.started
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT"])
+def test_a_signal_to_end_ends_a_series(node: Node, name: str) -> None:
+    """The task that runs may clean up, and those behind it do not start."""
+    command = f"trap 'sleep 0.05; exit 42' {name}; touch ready; sleep 10 & wait"
+    script, markers = series(node, "exit 1", command, "touch started")
+    with subprocess.Popen(["bash", script]) as process:
+        node.wait_for("ready")
+        process.send_signal(signal.Signals[f"SIG{name}"])
+        process.wait(10)
+    assert codes(markers) == [1, 42, None]
+    assert not (node.path / "started").exists()
+
+
+def test_a_warning_does_not_end_a_series(node: Node) -> None:
+    """USR1 is for the task that runs; the next one runs as if nothing had been."""
+    command = "trap 'exit 5' USR1; touch ready; sleep 10 & wait"
+    script, markers = series(node, command, "exit 6")
+    with subprocess.Popen(["bash", script]) as process:
+        node.wait_for("ready")
+        process.send_signal(signal.SIGUSR1)
+        process.wait(10)
+    assert codes(markers) == [5, 6]
