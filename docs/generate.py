@@ -60,7 +60,7 @@ def command_sections() -> str:
     """Return a section for each command of `hpcctr`."""
     return "\n".join(
         f"## `{name}`\n\n{_prose(function.__doc__)}\n\n{_options(function)}".rstrip() + "\n"
-        for name, function in _commands("hpcctr", app)
+        for name, function in commands("hpcctr", app)
     )
 
 
@@ -96,12 +96,12 @@ def _value(one: Field[Any]) -> str:
     return VALUES[kinds[0]] + several
 
 
-def _commands(name: str, group: Any) -> Iterator[tuple[str, Any]]:
+def commands(name: str, group: Any) -> Iterator[tuple[str, Any]]:
     """Yield names and functions of all commands, in the order of the help."""
     for command in group.registered_commands:
         yield f"{name} {command.name or command.callback.__name__}", command.callback
     for child in group.registered_groups:
-        yield from _commands(f"{name} {child.name}", child.typer_instance)
+        yield from commands(f"{name} {child.name}", child.typer_instance)
 
 
 def _options(function: Any) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.engines.base import Launch, OncePerNode
 from snakemake_executor_plugin_hpcctr.engines.paths import all_binds, need_image, refuse
+from snakemake_executor_plugin_hpcctr.errors import ImageError
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.task import Bind, EngineName, Image, ImageFormat, Task
@@ -43,6 +44,7 @@ def launch(task: Task) -> Launch:
     }
     files = {"enroot.conf": _conf(task), "enroot.rc": START_SCRIPT}
     if image.format == "container" or not options.create:
+        _refuse_quote(task, image)
         return Launch(argv=(*argv, image.location), env=env, files=files)
     name = _container_name(image, task)
     return Launch(
@@ -53,10 +55,21 @@ def launch(task: Task) -> Launch:
             # One lock per node and user for a container that stays, else one of the task alone.
             lock=f"/tmp/{name}.lock" if options.keep else f"{folder}/enroot.lock",  # noqa: S108 (as said)
             check=("sh", "-c", 'enroot list | grep -Fqx -- "$1"', "sh", name),
-            do=("enroot", "create", "--name", name, image.location),
+            do=("enroot", "create", "--force", "--name", name, image.location),
         ),
         after=() if options.keep else (("enroot", "remove", "--force", name),),
     )
+
+
+def _refuse_quote(task: Task, image: Image) -> None:
+    """Refuse an image path that Enroot (4.1.2) would paste into a script, within single quotes."""
+    if "'" in image.location:
+        raise ImageError(
+            f"engine {task.engine} cannot mount an image with a ' in its path: {image.location}",
+            where=f"rule {task.rule}",
+            next_step="move it to a plain path, set `enroot: {create: true}`, or use the engine "
+            "apptainer",
+        )
 
 
 def _container_name(image: Image, task: Task) -> str:

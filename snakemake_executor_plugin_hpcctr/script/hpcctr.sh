@@ -164,7 +164,7 @@ hpcctr_start_on_host() {
     fi
     printf '%s\n' "$hpcctr_command" >"$hpcctr_scratch/command" && exec "$hpcctr_shell" "$hpcctr_scratch/command"
   ) </dev/null &
-  hpcctr_pid=$! hpcctr_target=$!
+  hpcctr_pid=$! hpcctr_target=-$!
   set +m
 }
 
@@ -182,8 +182,9 @@ hpcctr_clear_host() {
 
 # A signal goes to the processes of the command and to no other: the image may be mounted by one
 # that would die of it, and srun ends its step on TERM. A command that cannot be seen from here (in
-# a PID namespace, on another node) is told by its engine. A signal to end that comes before the
-# command's start is kept for it (others are warnings).
+# a PID namespace, on another node) is told by its engine; where the kernel lists no children, a
+# command on the host is told as a group. A signal to end that comes before the command's start is
+# kept for it (others are warnings).
 hpcctr_forward() {
   local first= others= told=()
   hpcctr_signalled=$1
@@ -192,7 +193,7 @@ hpcctr_forward() {
     return
   fi
   if ((${#hpcctr_launch[@]} == 0)); then
-    first=$hpcctr_target
+    first=$hpcctr_pid
   elif [[ -s $hpcctr_scratch/pid ]]; then
     read -r first others <"$hpcctr_scratch/pid"
   fi

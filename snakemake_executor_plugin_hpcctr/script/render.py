@@ -132,9 +132,13 @@ def _functions(launch: Launch) -> str:
 def _once(work: OncePerNode) -> str:
     """Return shell lines that do the work under a lock, unless another task has done it.
 
-    The lock file belongs to one user: nobody can open another's in /tmp.
+    The lock file belongs to one user: nobody can open another's in /tmp. It is empty until the
+    work was done, so that work which was cut short (the task killed) is done again; each task
+    writes to it, or a cleaner of old files would remove it.
     """
     return (
-        f"  (\n    flock 9\n    {ENGINE} {words(work.check)} || {ENGINE} {words(work.do)} >&2\n"
-        f'  ) 9>>{quote(work.lock)}."$UID" || hpcctr_fail engine_failed {quote(words(work.do))}\n'
+        f'  local lock={quote(work.lock)}."$UID"\n'
+        f"  (\n    flock 9\n    {{ [[ -s $lock ]] && {ENGINE} {words(work.check)}; }} \\\n"
+        f"      || {ENGINE} {words(work.do)} >&2 || exit\n    echo >&9\n"
+        f'  ) 9>>"$lock" || hpcctr_fail engine_failed {quote(words(work.do))}\n'
     )

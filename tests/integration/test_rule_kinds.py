@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import stat
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,193 +16,11 @@ from tests.integration.workflow import Result, Workflow
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.lab import Lab
+    from snakemake_executor_plugin_hpcctr.lab.image import BaseImage
 
 pytestmark = pytest.mark.lab
 
-SNAKEFILE = r'''
-envvars: "GIVEN"
-PLAIN = ["by_shell.txt", "by_script.txt", "by_bash.txt", "by_run.txt", "shadowed.txt",
-    "shadow_minimal.txt", "kept.txt", "guarded.txt", "touched.txt", "gathered.txt",
-    "benchmarked.txt", "grouped_b.txt", "many_lines.txt", "threads.txt", "third_try.txt",
-    "with_log.txt", "environment.txt", "tmpdir.txt", "folder", "long.txt", "piped.txt",
-    "space in name/a b.txt", "by_function.txt", "priority.txt", "unnamed.txt", "stdin.txt"]
-ODD = "it's a \"b\" $HOME `c` é 漢 ; & | * ? [x] \\ -d.txt"
-
-rule all:
-    input: *PLAIN, ODD
-
-rule by_shell:
-    output: "by_shell.txt"
-    params: text="a 'b' \"c\" $d"
-    shell: "printf '%s\\n' {params.text:q} >{output}"
-
-rule by_script:
-    output: "by_script.txt"
-    params: number=3, names=["x", "y z"]
-    threads: 2
-    script: "scripts/write.py"
-
-rule by_bash:
-    output: "by_bash.txt"
-    params: number=4
-    script: "scripts/write.sh"
-
-rule by_run:
-    output: "by_run.txt"
-    run:
-        with open(output[0], "w") as stream:
-            print("run", threads, file=stream)
-
-rule shadowed:
-    input: "by_shell.txt"
-    output: "shadowed.txt"
-    shadow: "shallow"
-    shell: "echo rubbish >rubbish.txt; cat {input} >{output}"
-
-rule shadow_minimal:
-    input: "by_shell.txt"
-    output: "shadow_minimal.txt"
-    shadow: "minimal"
-    shell: "echo rubbish >rubbish.txt; cat {input} >{output}"
-
-rule temporary:
-    output: temp("temporary.txt")
-    shell: "echo temporary >{output}"
-
-rule kept:
-    input: "temporary.txt"
-    output: "kept.txt"
-    shell: "cat {input} >{output}"
-
-rule guarded:
-    output: protected("guarded.txt")
-    shell: "echo guarded >{output}"
-
-rule touched:
-    output: touch("touched.txt")
-    shell: "true"
-
-rule folder:
-    output: directory("folder")
-    shell: "mkdir -p {output}/deep; echo deep >{output}/deep/file.txt"
-
-checkpoint scatter:
-    output: directory("parts")
-    shell: "mkdir {output}; for i in 1 2 3; do echo part $i >{output}/$i.txt; done"
-
-rule part:
-    input: "parts/{i}.txt"
-    output: "done/{i}.txt"
-    shell: "sed s/part/done/ {input} >{output}"
-
-def parts(wildcards):
-    folder = checkpoints.scatter.get().output[0]
-    return expand("done/{i}.txt", i=sorted(glob_wildcards(folder + "/{i}.txt").i))
-
-rule gathered:
-    input: parts
-    output: "gathered.txt"
-    shell: "cat {input} >{output}"
-
-rule benchmarked:
-    output: "benchmarked.txt"
-    benchmark: "benchmark.tsv"
-    shell: "sleep 0.5; echo benchmarked >{output}"
-
-rule grouped_a:
-    output: "grouped_a.txt"
-    group: "pair"
-    shell: "echo a >{output}"
-
-rule grouped_b:
-    input: "grouped_a.txt"
-    output: "grouped_b.txt"
-    group: "pair"
-    shell: "cat {input} >{output}; echo b >>{output}"
-
-rule many_lines:
-    output: "many_lines.txt"
-    shell:
-        """
-        cat >{output} <<'END'
-        first line
-            second $HOME {{braces}}
-        END
-        # a comment
-        for word in 'a b' "c"; do
-          echo "$word" >>{output}
-        done
-        """
-
-rule threads:
-    output: "threads.txt"
-    threads: 2
-    shell: "echo {threads} $OMP_NUM_THREADS $MKL_NUM_THREADS >{output}"
-
-rule third_try:
-    output: "third_try.txt"
-    retries: 2
-    resources: mem_mb=lambda wildcards, attempt: 100 * attempt
-    shell: "[ {resources.mem_mb} = 300 ] && echo {resources.mem_mb} >{output}"
-
-rule with_log:
-    output: "with_log.txt"
-    log: out="logs/out.log", err="logs/deep/err.log"
-    shell: "echo out >{log.out}; echo err >&2 2>{log.err}; echo done >{output}"
-
-rule environment:
-    output: "environment.txt"
-    shell: "echo $GIVEN >{output}"
-
-rule tmpdir:
-    output: "tmpdir.txt"
-    params: file=lambda wildcards, resources: f"{resources.tmpdir}/file"
-    shell:
-        "echo through >{params.file}; [ $TMPDIR = {resources.tmpdir} ]; "
-        "cat {params.file} >{output}"
-
-rule long:
-    output: "long.txt"
-    params: text=" ".join(f"word{i}" for i in range(30000))
-    shell: "echo {params.text} | wc -w >{output}"
-
-rule source_of_pipe:
-    output: pipe("pipe.txt")
-    shell: "echo through the pipe >{output}"
-
-rule piped:
-    input: "pipe.txt"
-    output: "piped.txt"
-    shell: "cat {input} >{output}"
-
-rule spaces:
-    output: "space in name/{name}.txt"
-    shell: "echo {wildcards.name:q} >{output:q}"
-
-rule by_function:
-    input: lambda wildcards: "by_shell.txt"
-    output: "by_function.txt"
-    params: size=lambda wildcards, input: os.path.getsize(input[0])
-    shell: "echo {params.size} >{output}"
-
-rule priority:
-    output: "priority.txt"
-    priority: 50
-    message: "A message of the rule about {output}"
-    shell: "echo $(umask) >{output}"
-
-rule:
-    output: "unnamed.txt"
-    shell: "echo unnamed >{output}"
-
-rule stdin:
-    output: "stdin.txt"
-    shell: "cat >{output}; echo end >>{output}"
-
-rule odd:
-    output: ODD
-    shell: "echo odd >{output:q}"
-'''
+SNAKEFILE = Path(__file__).with_name("rule_kinds.smk")
 
 SCRIPT_PY = """
     import os
@@ -230,7 +50,7 @@ class Run:
 def prepare(folder: Path, environ: dict[str, str]) -> Workflow:
     """Write the workflow."""
     workflow = Workflow(folder / "work", {**environ, "GIVEN": "a 'given' value"})
-    workflow.write("Snakefile", SNAKEFILE)
+    workflow.write("Snakefile", SNAKEFILE.read_text(encoding="utf-8"))
     workflow.write("scripts/write.py", SCRIPT_PY)
     workflow.write("scripts/write.sh", SCRIPT_SH)
     return workflow
@@ -339,3 +159,61 @@ def test_nothing_runs_again_after_snakemake(by_snakemake: Run) -> None:
     """After a run with Snakemake's own executor, hpcctr finds nothing left to do."""
     result = by_snakemake.workflow.start("--executor", "hpcctr", "-j", "2", "-n").finish()
     assert "Nothing to be done" in result.said, result.said
+
+
+def test_script_runs_in_its_container(
+    lab: Lab,
+    apptainer: str,  # noqa: ARG001 (the default engine)
+    base_image: BaseImage,
+    tmp_path: Path,
+) -> None:
+    """A `script:` runs with the image's Python and still finds Snakemake's object."""
+    workflow = Workflow(tmp_path, lab.environ)
+    workflow.write("python", '#!/bin/sh\nexec python3 "$@"\n').chmod(0o755)
+    workflow.write(
+        "write.py",
+        """
+        import os, platform
+        seen = [platform.python_version(), os.path.exists("/.singularity.d"), snakemake.params]
+        with open(snakemake.output[0], "w") as stream:
+            print(*seen, file=stream)
+        """,
+    )
+    workflow.snakefile(f"""
+        rule inside:
+            output: "inside.txt"
+            container: "{base_image.sif}"
+            params: "a b", 3
+            resources: binds="$PWD/python:/usr/local/bin/python"
+            script: "write.py"
+    """)
+    result = workflow.run(env={"PWD": str(tmp_path)})
+    assert result.code == 0, result.said
+    version, rest = (tmp_path / "inside.txt").read_text().split(" ", 1)
+    assert version != platform.python_version()
+    assert rest == "True a b 3\n"
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("all", ["bad", "good"]), ("failed", ["bad"])])
+def test_logs_and_scripts_stay_as_configured(
+    lab: Lab, tmp_path: Path, keep: str, expected: list[str]
+) -> None:
+    """Logs of good tasks stay or go; after a failure the scripts stay, and run by hand."""
+    workflow = Workflow(tmp_path, lab.environ)
+    workflow.snakefile("""
+        rule all:
+            input: "good.x.txt", "bad.txt"
+        rule good:
+            output: "good.{name}.txt"
+            shell: "echo $SLURM_JOB_NAME >{output}"
+        rule bad:
+            output: "bad.txt"
+            shell: "echo by hand; exit 5"
+    """)
+    workflow.run("--keep-going", "--hpcctr-keep-logs", keep, "--hpcctr-log-dir", "slurm logs")
+    assert expected == sorted(log.parent.name for log in (tmp_path / "slurm logs").glob("*/*.log"))
+    assert (tmp_path / "good.x.txt").read_text() == "good.x\n"
+    scripts = list((tmp_path / ".snakemake/hpcctr/runs").glob("*/tasks/*.sh"))
+    script = next(script for script in scripts if "echo by hand" in script.read_text())
+    done = subprocess.run(["bash", script], check=False, capture_output=True, text=True, cwd="/")
+    assert (5, "by hand\n") == (done.returncode, done.stdout)

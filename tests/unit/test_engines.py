@@ -186,6 +186,14 @@ def test_a_contained_task_without_an_image_is_refused(engine: EngineName) -> Non
     assert 'engine="host"' in raised.value.next_step
 
 
+def test_an_image_that_enroot_would_misread_is_refused() -> None:
+    """Enroot pastes the image's path into a script of its own, where a ' ends the word."""
+    odd = SQSH.model_copy(update={"location": "/o'brien/x.sqsh"})
+    with pytest.raises(ImageError, match="cannot mount an image with a ' in its path"):
+        launch(make_task("enroot", image=odd))
+    assert launch(make_task("enroot", image=odd, options=CREATED)).before is not None
+
+
 def test_a_bind_inside_another_comes_after_it() -> None:
     """Parents are mounted first, or an outer bind would hide the inner one."""
     task = make_task("apptainer", binds=(BINDS[1], BINDS[0], Bind(source="/a", target="/p/q/r/s")))

@@ -28,8 +28,8 @@ pieces = st.one_of(
 texts = st.one_of(
     st.lists(pieces, max_size=12).map("".join),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
-    st.binary().map(lambda data: data.replace(b"\0", b"").decode(errors="surrogateescape")),
-)
+    st.binary().map(lambda data: os.fsdecode(data.replace(b"\0", b""))),
+).map(lambda text: os.fsdecode(os.fsencode(text)))  # two bytes that form a character are one
 
 
 def said(shell: tuple[str, ...], script: str, locale: str = "C.UTF-8") -> list[str]:

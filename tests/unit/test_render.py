@@ -149,13 +149,18 @@ pieces = st.one_of(
     ),
     st.sampled_from(["\nEND_OF_ENVIRONMENT\n", "\nhpcctr_run\n", "-rf", "--", "\udce2\udc82"]),
 )
+
+
+def as_read(text: str) -> str:
+    """Return the text as Python reads its bytes: two bytes that form a character are one."""
+    return os.fsdecode(os.fsencode(text))
+
+
 texts = st.one_of(
     st.lists(pieces, max_size=12).map("".join),
-    st.binary(max_size=60).map(
-        lambda data: data.replace(b"\0", b"").decode("utf-8", "surrogateescape")
-    ),
-)
-folders = texts.map(lambda text: "d" + text.replace("/", ""))
+    st.binary(max_size=60).map(lambda data: os.fsdecode(data.replace(b"\0", b""))),
+).map(as_read)
+folders = texts.map(lambda text: as_read("d" + text.replace("/", "")))
 tasks = st.lists(
     st.builds(
         Texts,

@@ -438,6 +438,23 @@ def test_work_is_done_once_per_node(node: Node) -> None:
     assert (node.path / f"lock.{os.getuid()}").exists()
 
 
+def test_work_that_was_cut_short_is_done_again(node: Node) -> None:
+    """What a killed task left half done is not taken for the whole."""
+    half = node.path / "half"
+    once = OncePerNode(
+        lock=str(node.path / "lock"),
+        check=("test", "-e", str(half)),
+        do=("sh", "-c", f"echo part >>{half}; test ! -e {node.path}/kill || kill -KILL $PPID $$"),
+    )
+    (node.path / "kill").touch()
+    node.run(node.task("true"), Launch(argv=("env",), before=once))
+    assert node.marker().setup == "engine_failed"
+    (node.path / "kill").unlink()
+    for _ in range(2):
+        node.run(node.task("true"), Launch(argv=("env",), before=once))
+    assert half.read_text() == "part\n" * 2
+
+
 def test_work_that_fails_is_named(node: Node) -> None:
     """A container that cannot be made stops the task with the command that failed."""
     once = OncePerNode(lock=str(node.path / "lock"), check=("false",), do=("false", "a b"))

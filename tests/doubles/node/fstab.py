@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.doubles.node import kernel
+from tests.doubles.node import kernel, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -126,7 +126,7 @@ def parse_fstab(text: str, name: str = "fstab") -> list[Entry]:
     Raises:
         MountError: A line without a source, target or type.
     """
-    lines = (line.split() for line in text.splitlines())
+    lines = map(texts.words, texts.lines(text))
     return [_complete(words, name) for words in lines if words and not words[0].startswith("#")]
 
 

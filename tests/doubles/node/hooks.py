@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.doubles.node import texts
 from tests.doubles.node.settings import SYSTEM_FOLDER, EnrootError, error, switched_on
 
 NVIDIA_HOOK = f"{SYSTEM_FOLDER}/hooks.d/98-nvidia.sh"
@@ -65,13 +66,13 @@ def install_accounts(root: Path, person: Person) -> None:
 def _put_first(database: Path, entries: list[str]) -> None:
     """Keep the database's other lines; `_apt` goes too, or apt would try to become that user."""
     database.parent.mkdir(exist_ok=True)
-    old = database.read_text(errors="surrogateescape").splitlines() if database.exists() else []
+    old = texts.lines(texts.read(database)) if database.exists() else []
     names = {entry.split(":")[0] for entry in entries} | {"_apt", ""}
     unique = list({entry.split(":")[0]: entry for entry in entries}.values())
     kept = [line for line in old if line.split(":")[0] not in names]
     # A new file: the old one may belong to a user that does not exist in the namespace.
     new = database.with_name(f".{database.name}.new")
-    new.write_text("\n".join([*unique, *kept]) + "\n", errors="surrogateescape")
+    texts.write(new, "\n".join([*unique, *kept]) + "\n")
     new.replace(database)
 
 
@@ -157,13 +158,11 @@ def run_config(config: Path | None, function: str) -> str:
     done = subprocess.run(
         (*STRICT_BASH, "-c", script, "bash", config, function),
         stdout=subprocess.PIPE,
-        text=True,
-        errors="surrogateescape",
         check=False,
     )
     if done.returncode:
         raise EnrootError("")
-    return done.stdout
+    return os.fsdecode(done.stdout)
 
 
 def read_rc_function(config: Path | None) -> str:
@@ -174,7 +173,6 @@ def read_rc_function(config: Path | None) -> str:
     done = subprocess.run(
         ("bash", "--norc", "-c", script, "bash", str(config)),
         capture_output=True,
-        text=True,
         check=False,
     )
-    return "".join(f"{line}\n" for line in done.stdout.splitlines()[2:-1])
+    return "".join(f"{line}\n" for line in texts.lines(os.fsdecode(done.stdout))[2:-1])

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.doubles.node import kernel
+from tests.doubles.node import kernel, texts
 
 if TYPE_CHECKING:
     from tests.doubles.node.hooks import Person
@@ -104,7 +104,7 @@ def log_in(variables: dict[str, str], me: Person) -> dict[str, str]:
 def _rows(path: str) -> list[list[str]]:
     """Read a database of `:` fields without the C library, which would load the image's code."""
     try:
-        lines = Path(path).read_text(errors="surrogateescape").splitlines()
+        lines = texts.lines(texts.read(path))
     except OSError:
         return []
     return [line.split(":") for line in lines if line.count(":") >= 3]
@@ -112,10 +112,10 @@ def _rows(path: str) -> list[list[str]]:
 
 def _read_login_defs() -> dict[str, str]:
     try:
-        lines = Path("/etc/login.defs").read_text(errors="surrogateescape").splitlines()
+        lines = texts.lines(texts.read("/etc/login.defs"))
     except OSError:
         return {}
-    words = (line.split() for line in lines if not line.lstrip().startswith("#"))
+    words = (texts.words(line) for line in lines if not line.lstrip().startswith("#"))
     return {pair[0]: pair[1].strip('"') for pair in words if len(pair) > 1}
 
 

@@ -198,8 +198,8 @@ class Container:
             say_error("pyxis: couldn't create enroot start configuration script")
             self._print_log()
             return -1
-        with tempfile.NamedTemporaryFile("w", prefix=".enroot_config_", dir="/tmp") as config:
-            config.write(start_config(self.options))
+        with tempfile.NamedTemporaryFile(prefix=".enroot_config_", dir="/tmp") as config:
+            config.write(os.fsencode(start_config(self.options)))
             config.flush()
             self.log = os.memfd_create("enroot-log")
             process = subprocess.Popen(
@@ -300,9 +300,8 @@ class Container:
             else:
                 self._print_log()
                 say_error(f"pyxis: failed to export container {name} to {save}")
-        if not self.named:
-            self._run("remove", "-f", name)
-        self.state.forget()
+        if self.named or self._run("remove", "-f", name):
+            self.state.forget()  # else a later step removes what this one had to leave
 
     def _remove_abandoned(self) -> None:
         for name in abandoned_containers():

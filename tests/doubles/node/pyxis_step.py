@@ -67,7 +67,7 @@ def main(words: list[str]) -> NoReturn:
     ended, status = os.wait()
     while ended != child:  # the process that held the container
         ended, status = os.wait()
-    container.leave()
+    leave(container)
     end_as(status)
 
 
@@ -75,8 +75,15 @@ def fail_task(container: Container) -> NoReturn:
     """Say what slurmstepd says when the plugin fails, and end."""
     for line in FAILED:
         say_error(line)
-    container.leave()
+    leave(container)
     sys.exit(1)
+
+
+def leave(container: Container) -> None:
+    """Clean up; Enroot is started deaf to the signals that end the rest of the step."""
+    for number in SHARED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    container.leave()
 
 
 def run_command(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from tests.doubles.node import hooks, kernel, login, variables
+from tests.doubles.node import hooks, kernel, login, texts, variables
 from tests.doubles.node.fstab import EARLY, Entry, MountError, mount_entries, parse_fstab
 from tests.doubles.node.settings import EnrootError, error, folder, switched_on
 
@@ -110,7 +110,7 @@ def check_lines(mounts: Sequence[str], environment: Sequence[str]) -> None:
         EnrootError: Names the line.
     """
     for line in mounts:
-        if not line or any(character.isspace() for character in line):
+        if not line or any(character in texts.SPACE for character in line):
             raise error(f"Invalid argument: {line}")
     for line in environment:
         if not variables.is_declaration(line):
@@ -218,16 +218,16 @@ def _configure(root: Path, request: Start, me: hooks.Person) -> tuple[dict[str, 
     }
     with (root / ".lock").open("w") as lock:
         _wait_for(lock)
-        environ_file.write_text(variables.tidy(_declared(root, request)), errors="surrogateescape")
+        texts.write(environ_file, variables.tidy(_declared(root, request)))
         own = parse_fstab(_read_substituted(root / "etc/fstab") + SYSTEM_MOUNTS)
         _do(root, own, EARLY)
         _run_hooks(root, request, me)
-        _do(root, parse_fstab(mount_file.read_text(errors="surrogateescape"), str(mount_file)))
+        _do(root, parse_fstab(texts.read(mount_file), str(mount_file)))
         said = hooks.run_config(request.config, "mounts")
         lines = said + "".join(f"{line.replace(':', ' ')}\n" for line in request.mounts)
         _do(root, own + parse_fstab(lines, str(mount_file)))
         rc = _command_script(request)
-    text = variables.tidy(environ_file.read_text(errors="surrogateescape"))
+    text = variables.tidy(texts.read(environ_file))
     return variables.parse(text), rc
 
 
@@ -252,7 +252,7 @@ def _wait_for(lock: IO[str]) -> None:
 def _read_substituted(path: Path) -> str:
     if not path.is_file():
         return ""
-    text = variables.substitute(path.read_text(errors="surrogateescape"), os.environ)
+    text = variables.substitute(texts.read(path), os.environ)
     return text if text.endswith("\n") or not text else f"{text}\n"
 
 
@@ -268,21 +268,20 @@ def _declared(root: Path, request: Start) -> str:
 
 def _run_hooks(root: Path, request: Start, me: hooks.Person) -> None:
     mount_line, variable_line = hooks.home_lines(me.home)
-    with Path(os.environ["ENROOT_ENVIRON"]).open("a") as environ_file:
-        environ_file.write(variable_line)
-    Path(os.environ["ENROOT_MOUNTS"]).write_text(mount_line, errors="surrogateescape")
+    environ_file = os.environ["ENROOT_ENVIRON"]
+    texts.write(environ_file, texts.read(environ_file) + variable_line)
+    texts.write(os.environ["ENROOT_MOUNTS"], mount_line)
     hooks.install_apt_setting(root)
     hooks.install_time_zone(root)
     hooks.install_accounts(root, me)
-    text = Path(os.environ["ENROOT_ENVIRON"]).read_text(errors="surrogateescape")
-    hooks.check_gpu(variables.parse(text))
+    hooks.check_gpu(variables.parse(texts.read(environ_file)))
     hooks.run_config(request.config, "hooks")
 
 
 def _command_script(request: Start) -> bytes | None:
     if request.rc:
         return request.rc.read_bytes()
-    return hooks.read_rc_function(request.config).encode(errors="surrogateescape") or None
+    return os.fsencode(hooks.read_rc_function(request.config)) or None
 
 
 def _protect(root: Path) -> None:

@@ -101,11 +101,11 @@ def import_image(uri: str, output: str) -> None:
         raise error(f"Command not found: {uri.partition('d:')[0]}")
     if not uri.startswith("docker://"):
         raise error(f"Invalid argument: {uri}")
-    host, name = _registry(uri.removeprefix("docker://"))
+    host, name = registry(uri.removeprefix("docker://"))
     image = Path(output or f"{name}.sqsh").resolve()
     if image.exists():
         raise error(f"File already exists: {image}")
-    _refuse_registry(host)
+    _refuseregistry(host)
 
 
 def digest(uri: str) -> None:
@@ -116,15 +116,15 @@ def digest(uri: str) -> None:
     """
     if not uri.startswith("docker://"):
         raise error(f"Invalid argument: {uri}")
-    _refuse_registry(_registry(uri.removeprefix("docker://"))[0])
+    _refuseregistry(registry(uri.removeprefix("docker://"))[0])
 
 
-def _refuse_registry(host: str) -> None:
+def _refuseregistry(host: str) -> None:
     sys.stderr.write("[INFO] Querying registry for permission grant\n")
     raise EnrootError(f"curl: (6) Could not resolve host: {host}", code=6)
 
 
-def _registry(reference: str) -> tuple[str, str]:
+def registry(reference: str) -> tuple[str, str]:
     """Return the registry's host and the default name of the image file."""
     host, mark, image = reference.rpartition("#")
     first, slash, rest = reference.partition("/")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tests.doubles.node import texts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -43,8 +45,8 @@ def declare(lines: Iterable[str], environment: Mapping[str, str]) -> str:
 def tidy(text: str) -> str:
     """Drop what is no variable and Enroot's own, and one pair of outer quotes of each value."""
     kept = []
-    for raw in text.splitlines():
-        line = raw.lstrip()
+    for raw in texts.lines(text):
+        line = raw.lstrip(texts.SPACE)
         if ASSIGNED.match(line) and not line.startswith("ENROOT_"):
             kept.append(QUOTED.sub(r"\1=\2", line))
     return "".join(f"{line}\n" for line in kept)
@@ -52,5 +54,5 @@ def tidy(text: str) -> str:
 
 def parse(text: str) -> dict[str, str]:
     """Read tidy text; the last value of a name counts."""
-    found = (line.partition("=") for line in text.splitlines() if ASSIGNED.match(line))
+    found = (line.partition("=") for line in texts.lines(text) if ASSIGNED.match(line))
     return {name: value for name, _, value in found}

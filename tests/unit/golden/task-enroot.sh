@@ -55,10 +55,13 @@ END_OF_FILE
 }
 
 hpcctr_once() {
+  local lock=/tmp/hpcctr-1000-run-7/enroot.lock."$UID"
   (
     flock 9
-    env -i "${hpcctr_process_env[@]}" sh -c 'enroot list | grep -Fqx -- "$1"' sh hpcctr-08360ab1177ee8a1 || env -i "${hpcctr_process_env[@]}" enroot create --name hpcctr-08360ab1177ee8a1 /images/science.sqsh >&2
-  ) 9>>/tmp/hpcctr-1000-run-7/enroot.lock."$UID" || hpcctr_fail engine_failed 'enroot create --name hpcctr-08360ab1177ee8a1 /images/science.sqsh'
+    { [[ -s $lock ]] && env -i "${hpcctr_process_env[@]}" sh -c 'enroot list | grep -Fqx -- "$1"' sh hpcctr-08360ab1177ee8a1; } \
+      || env -i "${hpcctr_process_env[@]}" enroot create --force --name hpcctr-08360ab1177ee8a1 /images/science.sqsh >&2 || exit
+    echo >&9
+  ) 9>>"$lock" || hpcctr_fail engine_failed 'enroot create --force --name hpcctr-08360ab1177ee8a1 /images/science.sqsh'
 }
 
 hpcctr_after() {
