@@ -3,7 +3,8 @@
 HpcctrError
 ├── ConfigError     a file, flag or resource that the user wrote is wrong
 ├── ImageError      an image is missing, of the wrong kind, or cannot be had
-├── EngineError     a container engine is missing or cannot express the task
+├── EngineError     a container engine cannot express the task
+│   └── EngineMissing  no node has the engine
 ├── SubmitError     the scheduler refused or did not answer
 └── CommandError    a program that hpcctr runs failed or was not there
 """
@@ -50,7 +51,11 @@ class ImageError(HpcctrError):
 
 
 class EngineError(HpcctrError):
-    """A container engine is not available, or cannot express what the task asks."""
+    """A container engine cannot express what the task asks."""
+
+
+class EngineMissing(EngineError):  # noqa: N818 (reads as what it is)
+    """No node that a rule may get has an engine that could run it."""
 
 
 class SubmitError(HpcctrError):

@@ -156,6 +156,28 @@ def own_paths(job: Any) -> list[str]:
     return [*paths, *(real for p in paths if (real := os.path.realpath(p)) != p)]
 
 
+def fail_unstarted(workflow: Any, job: Any) -> None:
+    """End a job with an error before anything of it ran: its outputs of earlier runs stay.
+
+    Snakemake would remove them as those of a failed job. Call it in the main thread, inside
+    `run_jobs`.
+    """
+    scheduler = workflow.scheduler
+    with scheduler._lock:  # noqa: SLF001 (error_callback has no way to say this)
+        scheduler._handle_error(job, postprocess_job=False)  # noqa: SLF001 (as above)
+    scheduler._open_jobs.release()  # noqa: SLF001 (as above)
+
+
+def stop_run(workflow: Any, words: str) -> None:
+    """End the whole run with an error, in plain words; live tasks must be cancelled before.
+
+    An exception raised in `run_jobs` would be shown with lines of our source.
+    """
+    from snakemake_interface_common.exceptions import WorkflowError  # noqa: PLC0415 (start-up time)
+
+    workflow.scheduler.executor_error_callback(WorkflowError(words))
+
+
 def report_failure(job: Any, error: BaseException) -> None:
     """Log an exception of Snakemake's as Snakemake would, with lines of the Snakefile."""
     from snakemake.exceptions import print_exception  # noqa: PLC0415 (start-up time)

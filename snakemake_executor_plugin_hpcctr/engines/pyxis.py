@@ -28,7 +28,7 @@ PROBE: tuple[str, ...] = ("sh", "-c", "srun --help | grep -q -e --container-imag
 
 LINK_ADVICE = (
     "pyxis has no way to write this character: bind a link that has a plain name, "
-    "or use the engine apptainer or enroot"
+    "or use the engine apptainer"
 )
 
 

@@ -48,6 +48,13 @@ class Availability:
         """
         if set(preference) <= {"host"}:
             return frozenset(preference)
+        found = self._found(preference, resources)
+        # With scheduler local, pyxis's srun would leave this machine for the cluster.
+        return found - {"pyxis"} if self.scheduler.name == "local" else found
+
+    def _found(
+        self, preference: tuple[EngineName, ...], resources: Resources
+    ) -> frozenset[EngineName]:
         place = self.where(resources)
         if place not in self._known:
             remembered = self._remembered(place)

@@ -38,6 +38,7 @@ class Executor(RemoteExecutor):
     _session: Session | None = None
     _failed_polls = 0
     _period_s = 0.2
+    _said: set[str]
 
     def __post_init__(self) -> None:
         from snakemake_executor_plugin_hpcctr.bridge import log, pace  # noqa: PLC0415 (start-up time)
@@ -48,6 +49,7 @@ class Executor(RemoteExecutor):
                 "not do: leave the flag out, Snakemake submits each job when its input is there."
             )
         self._period_s = self.executor_settings.poll_min
+        self._said = set()
         pace.lift_job_rate(self.workflow)
         log.correct_container_line()
 
@@ -55,12 +57,17 @@ class Executor(RemoteExecutor):
 
     def run_jobs(self, jobs: list[Any]) -> None:
         """Turn one wave of ready jobs into as few submissions as their requests allow."""
-        session = self._open()
-        ready = []
-        for job in sorted(jobs, key=_order):
-            task = self._task_of(session, job)
-            if task is not None:
-                ready.append((job, task))
+        from snakemake_executor_plugin_hpcctr.bridge.jobs import stop_run  # noqa: PLC0415 (start-up time)
+        from snakemake_executor_plugin_hpcctr.errors import HpcctrError  # noqa: PLC0415 (start-up time)
+
+        try:
+            session = self._open()
+            tasks = [(job, self._task_of(session, job)) for job in sorted(jobs, key=_order)]
+        except HpcctrError as error:
+            self.cancel_jobs([])
+            stop_run(self.workflow, str(error))
+            return
+        ready = [(job, task) for job, task in tasks if task is not None]
         submitter = session.submitter
         for batch in submitter.write(submitter.plan(ready, session.largest)):
             self._follow(session, batch)
@@ -77,18 +84,15 @@ class Executor(RemoteExecutor):
 
         if self._session is None:
             pace.drop_job_rate(self.workflow)
-            try:
-                self._session = session.open_session(
-                    self.workflow, self.executor_settings, self.envvars(), self.logger
-                )
-            except session.HpcctrError as error:
-                raise WorkflowError(str(error)) from None
+            self._session = session.open_session(
+                self.workflow, self.executor_settings, self.envvars(), self.logger
+            )
         return self._session
 
     def _task_of(self, session: Session, job: Any) -> Task | None:
         """Return the job's task; None if that failed, which is reported as the job's error."""
         from snakemake_executor_plugin_hpcctr.bridge import finish, jobs  # noqa: PLC0415 (start-up time)
-        from snakemake_executor_plugin_hpcctr.errors import EngineError, HpcctrError  # noqa: PLC0415 (start-up time)
+        from snakemake_executor_plugin_hpcctr.errors import EngineMissing, HpcctrError  # noqa: PLC0415 (start-up time)
 
         try:
             settled = session.settle(job)
@@ -97,14 +101,22 @@ class Executor(RemoteExecutor):
                 self.report_job_success(SubmittedJobInfo(job))
                 return None
             return session.task_of(job, settled, self.format_job_exec)
-        except EngineError as error:
-            raise WorkflowError(str(error)) from None
+        except EngineMissing:
+            raise
         except HpcctrError as error:
-            self._fail(SubmittedJobInfo(job), str(error.at(f"rule {jobs.name_of(job)}")))
+            self._say(str(error.at(f"rule {jobs.name_of(job)}")))
+            self.print_job_error(SubmittedJobInfo(job), error.what)
+            jobs.fail_unstarted(self.workflow, job)
         except Exception as error:  # noqa: BLE001 (Snakemake's own errors about one job end that job)
             jobs.report_failure(job, error)
             self.workflow.scheduler.error_callback(job)
         return None
+
+    def _say(self, words: str) -> None:
+        """Log an error once: a mistake in a rule concerns each of its jobs."""
+        if words not in self._said:
+            self._said.add(words)
+            self.logger.error(words)
 
     def _follow(self, session: Session, batch: Batch) -> None:
         """Register a batch with Snakemake before it is submitted: a task may end at once."""
@@ -134,7 +146,7 @@ class Executor(RemoteExecutor):
     def _refuse(self, session: Session, batch: Batch, error: HpcctrError) -> None:
         for task in batch.tasks:
             session.live.remove(task)
-            self._fail(task.info, f"{task.title}: {error}")
+            self._fail(task.info, str(error.at(f"rule {task.row.rule}")))
 
     # --- following, in the polling thread ------------------------------------
 
@@ -196,7 +208,7 @@ class Executor(RemoteExecutor):
 
         Snakemake's block about the job gets the sentence, and the log for --show-failed-logs.
         """
-        self.logger.error(words)
+        self._say(words)
         logs = [str(log)] if log is not None and log.exists() else []
         self.report_job_error(info, msg=sentence or words.partition("\n")[0], aux_logs=logs)
 

@@ -12,7 +12,7 @@ from snakemake_executor_plugin_hpcctr.bridge import capture as bridge_capture
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
 from snakemake_executor_plugin_hpcctr.config.layers import default_layers, resolve
 from snakemake_executor_plugin_hpcctr.engines import launch
-from snakemake_executor_plugin_hpcctr.errors import EngineError, HpcctrError
+from snakemake_executor_plugin_hpcctr.errors import EngineError, EngineMissing
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.follow import Follower
 from snakemake_executor_plugin_hpcctr.executor.live import Registry
@@ -159,7 +159,7 @@ class Session:
         have = self.available.engines(resolved.engines, resolved.resources)
         engine = choose_engine(resolved.engines, image, have)
         if engine is None:
-            raise EngineError(
+            raise EngineMissing(
                 f"no node of {self.available.where(resolved.resources)} has the engine "
                 + " or ".join(resolved.engines),
                 where=f"rule {rule}",
@@ -258,6 +258,3 @@ def _command_line(settings: Any) -> dict[str, object]:
     names = ("scheduler", "engine", "image_dir", "binds", "account", "partition", "array")
     given = {name: getattr(settings, name) for name in (*names, "log_dir", "keep_logs")}
     return {name: value for name, value in given.items() if value not in (None, [])}
-
-
-__all__ = ["HpcctrError", "Session", "open_session"]

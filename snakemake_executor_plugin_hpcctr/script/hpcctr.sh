@@ -104,8 +104,11 @@ hpcctr_write_inside() {
           *) printf '[ -n "${%s+x}" ] || ' "$name"; hpcctr_export_line "$name" ;;
         esac
       done
-      printf '[ -n "${PYTHONNOUSERSITE+x}" ] || export PYTHONNOUSERSITE=1\n'
     fi
+    # Packages in ~/.local are the host's; Enroot without a mounted home sets no HOME.
+    printf '[ -n "${PYTHONNOUSERSITE+x}" ] || export PYTHONNOUSERSITE=1\n'
+    printf '[ -n "${HOME+x}" ] || '
+    hpcctr_export_line HOME
     for name in ${!SLURM_@} CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES GPU_DEVICE_ORDINAL "${hpcctr_pass[@]}"; do
       [[ -z ${!name+x} ]] || hpcctr_export_line "$name"
     done

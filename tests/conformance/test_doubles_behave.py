@@ -17,6 +17,8 @@ import pytest
 
 from snakemake_executor_plugin_hpcctr import proc
 from tests.doubles import search
+from tests.doubles.node import srun
+from tests.doubles.node.pyxis_options import long_options
 from tests.doubles.rows import COMMANDS, NO_SUCH, START, STEP, WITHOUT_IMAGE, Row, name_of
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ for p in /proc/[0-9]*; do
   if grep -qs {image} $p/cmdline && grep -qs squashfuse $p/comm; then kill ${p#/proc/}; fi
 done
 """
+NEEDS_VALUE = "requires an argument"
 pytest_plugins = ["tests.doubles.fixtures"]
 
 OPTIONS = ("image", "mounts", "workdir", "name", "save", "env", "unshare", "mount-home", "writable")
@@ -241,6 +244,19 @@ def test_srun_help_lists_the_options(pyxis: Engine) -> None:
     """The help text of srun shows every option of pyxis."""
     shown = pyxis.run("--help").out
     assert [] == [name for name in OPTIONS if f"--container-{name}" not in shown]
+
+
+def test_the_double_knows_which_options_of_srun_take_a_value(lab: Lab) -> None:
+    """The double's list of options without a value is that of the installed srun."""
+    env = {**lab.environ, "PATH": search.real_path()}
+    shown = proc.run(["srun", "--help"], env=env).out
+    names = set(re.findall(r"^ +(?:-\w, +)?--([a-z-]+)", shown, re.MULTILINE))
+    own = sorted(names - long_options().keys())
+    alone = [
+        name for name in own if NEEDS_VALUE not in proc.run(["srun", f"--{name}"], env=env).err
+    ]
+    assert len(own) > 50
+    assert [name for name in own if name in srun.LONG_WITHOUT_VALUE] == alone
 
 
 def test_srun_without_pyxis_refuses_its_options(lab: Lab) -> None:

@@ -63,7 +63,7 @@ def processes_of(lab: Lab) -> list[str]:
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = entry.read_bytes().replace(b"\0", b" ").decode()
+            words = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
         if str(lab.layout.directory) in words or str(lab.layout.runtime) in words:

@@ -226,5 +226,5 @@ def test_snakefiles_pass_a_dry_run(
 ) -> None:
     """Snakemake accepts every Snakefile on the pages."""
     process = dry_runs[block]
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=300)
     assert 0 == process.returncode, said

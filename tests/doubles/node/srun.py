@@ -19,7 +19,7 @@ from tests.doubles.node import python_traces, pyxis_options
 from tests.doubles.node.pyxis_options import OptionError
 
 STEP_PROGRAM = Path(__file__).with_name("pyxis_step.py")
-#: srun's own options that take no value, or only after `=` (srun of 22.05, 23.x, 24.x).
+#: srun's own options that take no value, or one only after `=`; checked on Slurm 22.05.
 SHORT_WITHOUT_VALUE = frozenset("hklsuvEHIKOQVXZ")
 _LONG_WITHOUT_VALUE = """
     bcast compress contiguous disable-status exact exclusive external-launcher help hold immediate
