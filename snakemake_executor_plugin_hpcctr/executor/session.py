@@ -22,6 +22,7 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
     choose_engine,
     container_binds,
     declared_env,
+    drop_empty,
     own_tmpdir,
     scratch_path,
 )
@@ -119,7 +120,11 @@ class Session:
         if bridge.needs_snakemake(job):
             captured = bridge_capture.Captured(command=spawn(job), interpreter="/bin/bash")
         else:
-            captured = bridge_capture.capture(self.workflow, job, contained=engine != "host")
+            try:
+                captured = bridge_capture.capture(self.workflow, job, contained=engine != "host")
+            finally:
+                # Snakemake makes TMPDIR where it prepares a job; the task makes it on its node.
+                drop_empty(own_tmpdir(settled.scratch), settled.scratch)
         contained = engine != "host"
         task = Task(
             key=bridge.durable_key(job),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,13 @@ def scratch_path(base: str, run_id: str, serial: int) -> str:
 def own_tmpdir(scratch: str) -> str:
     """Return the folder within the task's own that TMPDIR names."""
     return posixpath.join(scratch, "tmp")
+
+
+def drop_empty(*folders: str) -> None:
+    """Remove folders if they exist and are empty, the inner one first."""
+    for folder in folders:
+        with suppress(OSError):
+            os.rmdir(folder)  # noqa: PTH106 (strings, hot)
 
 
 def declared_env(captured: Captured, threads: int, user: dict[str, str]) -> dict[str, str]:

@@ -106,6 +106,11 @@ def test_one_bad_rule_stops_no_other(bad_rules: Run) -> None:
     assert not bad_rules.result.shows_traceback
 
 
+def test_nothing_is_left_in_tmp(bad_rules: Run) -> None:
+    """Neither tasks that ran nor those that were refused leave a folder in /tmp."""
+    assert [] == bad_rules.workflow.scratch_folders()
+
+
 @pytest.fixture
 def hello(lab: Lab, tmp_path: Path) -> Workflow:
     """Return a workflow of one rule without a container."""

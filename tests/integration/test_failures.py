@@ -219,6 +219,7 @@ def test_interrupt_leaves_no_job(lab: Lab, tmp_path: Path) -> None:
     assert "Cancelling 6 task(s)" in result.said
     assert not result.shows_traceback
     assert queue(lab, "--name", "slow,alone,held") == ""
+    assert [] == workflow.scratch_folders()
     assert ["ended0", "ended1", "ended2", "ended3"] == sorted(
         path.name for path in tmp_path.glob("ended*")
     )
@@ -245,6 +246,7 @@ def test_interrupt_ends_tasks_of_this_machine(tmp_path: Path) -> None:
     started = len(list(tmp_path.glob("runs*")))
     assert [] == [pid for pid in Path("/proc").glob("[0-9]*") if marked(pid, str(tmp_path))]
     assert started == len(list(tmp_path.glob("runs*")))
+    assert [] == workflow.scratch_folders()
 
 
 def marked(process: Path, text: str) -> bool:

@@ -189,6 +189,11 @@ class Workflow:
         """Return the tasks that the scheduler took."""
         return [row for row in self.rows() if row.element]
 
+    def scratch_folders(self) -> list[Path]:
+        """Return folders of tasks that are left in /tmp."""
+        runs = {row.run for row in self.rows()}
+        return [path for run in runs for path in Path("/tmp").glob(f"hpcctr-*-{run}-*")]
+
     def _environ(self, more: Mapping[str, str] | None) -> dict[str, str]:
         own = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
         search = [str(ROOT), *filter(None, [own.get("PYTHONPATH")])]

@@ -492,7 +492,7 @@ def entering(node: Node, environ: Mapping[str, str], *, clean: bool = False) -> 
     node.run(task, Launch(argv=("sh", "-c", keep, "#")), environ)
     text = (node.path / "environment").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if not line.startswith(('[ "$PATH"', "unset "))]
-    declared = ("export TMP", "export TEMP", '[ -n "${PYTHONNOUSERSITE')
+    declared = ("export TMP", "export TEMP", '[ -n "${PYTHONNOUSERSITE', '[ -n "${HOME+x}')
     return tuple(line for line in lines if not line.startswith(declared))
 
 

@@ -13,6 +13,7 @@ train="'pyxis,enroot,apptainer'" other=apptainer
 if ! hpcctr lab image --dir "$results/images"; then
   echo "No image could be made here (see above): the stages run without a container." >&2
   train=host other=host
+  python3 -c 'import numpy' 2>/dev/null || python3 -m pip install --quiet numpy
 fi
 
 scheduler=local
