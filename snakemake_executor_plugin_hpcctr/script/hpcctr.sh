@@ -16,9 +16,10 @@
 #   hpcctr_sources    paths that must exist on this node (sources of binds)
 #   hpcctr_launch     the engine's command line; empty: the command runs on the host itself
 #   hpcctr_launch_env NAME=VALUE for the engine's own process
+#   hpcctr_declared   `export` lines of what the command must find
 #   hpcctr_command    the command
-# and the functions hpcctr_env (exports what the command must find), hpcctr_files (writes the
-# engine's files), hpcctr_once (work done once per node), hpcctr_after (clean-up).
+# and the functions hpcctr_files (writes the engine's files), hpcctr_once (work done once per node)
+# and hpcctr_after (clean-up).
 
 hpcctr_signalled=
 

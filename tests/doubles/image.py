@@ -24,17 +24,14 @@ FILES = {
     "DEFAULT_HOME yes\nUSERGROUPS_ENAB yes\n",
     "etc/in-the-image": "yes\n",
 }
-#: What `enroot import` writes for an image with an entry point, a folder and variables.
+#: As `enroot import` writes them for an image with an entry point, a folder and variables.
 REGISTRY_FILES = {
     "etc/environment": "PATH=/opt/image/bin:/usr/bin\nFROM_IMAGE=image value\n",
-    "etc/rc.local": "# sourced by /etc/rc\n",
+    "etc/rc.local": "# for people who change the entry point\n",
     "etc/rc": """\
-mkdir -p "/srv/work" 2> /dev/null
-cd "/srv/work" && unset OLDPWD || exit 1
-if [ -s /etc/rc.local ]; then
-    . /etc/rc.local
-fi
-exec '/bin/sh' '-c' 'echo "entry point: $*"; exec "$@"' 'sh' "$@"
+cd /srv/work || exit 1
+test ! -s /etc/rc.local || . /etc/rc.local
+exec sh -c 'echo "entry point: $*"; exec "$@"' sh "$@"
 """,
     "srv/work/.keep": "",
 }

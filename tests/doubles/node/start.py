@@ -20,20 +20,10 @@ from tests.doubles.node.settings import EnrootError, error, folder, switched_on
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SYSTEM_MOUNTS = """\
-/proc /proc none x-create=dir,rbind,rw,nosuid,nodev,noexec,rslave 0 -1
-/sys /sys none x-create=dir,rbind,ro,nosuid,nodev,noexec,rslave 0 -1
-/dev /dev none x-create=dir,rbind,rw,nosuid,noexec,rslave 0 -1
-tmpfs /tmp tmpfs x-create=dir,rw,nosuid,nodev,mode=755,slave 0 -1
-tmpfs /var/run tmpfs x-create=dir,rw,nosuid,nodev,mode=755,slave 0 -1
-tmpfs /var/lock tmpfs x-create=dir,rw,nosuid,nodev,mode=755,slave 0 -1
-/dev/shm /dev/shm none x-create=dir,bind,rw,nosuid,nodev,noexec,rslave 0 -1
-/etc/hosts /etc/hosts none x-create=file,bind,ro,nosuid,nodev,noexec,private 0 -1
-/etc/hostname /etc/hostname none x-create=file,bind,ro,nosuid,nodev,noexec,private 0 -1
-/etc/resolv.conf /etc/resolv.conf none x-create=file,bind,ro,nosuid,nodev,noexec,private 0 -1
-/etc/machine-id /etc/machine-id none \
-x-create=file,bind,ro,nosuid,nodev,noexec,private,nofail,silent 0 -1
-"""
+#: What every container gets before the hooks run: kind of mount → where.
+TREES = {"/proc": "rw,noexec,nodev", "/sys": "ro,noexec,nodev", "/dev": "rw,noexec"}
+MEMORY = ("/tmp", "/var/run", "/var/lock")
+HOST_FILES = {"hosts": "", "hostname": "", "resolv.conf": "", "machine-id": ",nofail,silent"}
 LAYERS = ("lower", "upper", "work")
 LOCK_WAIT_S = 30
 MOUNT_WAIT_S = 10
@@ -49,6 +39,20 @@ class Start:
     mounts: tuple[str, ...]
     variables: tuple[str, ...]
     words: tuple[str, ...]
+
+
+def system_mounts() -> list[Entry]:
+    """Return Enroot's own mounts, in their order: kernel trees, memory, shared memory, files."""
+    lines = [
+        *(f"{path} {path} none x-create=dir,rbind,nosuid,rslave,{o}" for path, o in TREES.items()),
+        *(f"tmpfs {path} tmpfs x-create=dir,rw,nosuid,nodev,mode=755,slave" for path in MEMORY),
+        "/dev/shm /dev/shm none x-create=dir,bind,rw,nosuid,nodev,noexec,rslave",
+        *(
+            f"/etc/{name} /etc/{name} none x-create=file,bind,ro,nosuid,nodev,noexec,private{more}"
+            for name, more in HOST_FILES.items()
+        ),
+    ]
+    return parse_fstab("".join(f"{line} 0 {EARLY}\n" for line in lines))
 
 
 def is_image(path: Path) -> bool:
@@ -219,7 +223,7 @@ def _configure(root: Path, request: Start, me: hooks.Person) -> tuple[dict[str, 
     with (root / ".lock").open("w") as lock:
         _wait_for(lock)
         texts.write(environ_file, variables.tidy(_declared(root, request)))
-        own = parse_fstab(_read_substituted(root / "etc/fstab") + SYSTEM_MOUNTS)
+        own = parse_fstab(_read_substituted(root / "etc/fstab")) + system_mounts()
         _do(root, own, EARLY)
         _run_hooks(root, request, me)
         _do(root, parse_fstab(texts.read(mount_file), str(mount_file)))
