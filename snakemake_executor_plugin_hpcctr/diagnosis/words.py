@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.diagnosis.match import Finding
 
 LARGE_MB = 10_000
+#: A peak that says something of a limit that nobody named.
+TELLING_MB = 1000
 #: No node has that much; such a number is a slip of whoever counted.
 UNLIKELY_MB = 2**60
 
@@ -103,8 +105,10 @@ def peak_memory_mb(evidence: Evidence) -> float | None:
 
 def more_memory(evidence: Evidence) -> str:
     """Advise twice the memory, rounded up."""
-    base = max(asked_memory_mb(evidence) or 0, peak_memory_mb(evidence) or 0)
-    if not 1 <= base < UNLIKELY_MB:
+    asked = asked_memory_mb(evidence) or 0
+    base = max(asked, peak_memory_mb(evidence) or 0)
+    # Without a request the site's default was the limit, and a small peak tells nothing of it.
+    if not (asked or TELLING_MB) <= base < UNLIKELY_MB or base < 1:
         return "ask for memory, in MiB: `resources: mem_mb=4000`"
     step = 1000 if base * 2 >= LARGE_MB else 100
     target = math.ceil(base * 2 / step) * step

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SLOWER = 1.3
 #: A poll may cost at most this share of the head's time.
 LARGEST_SHARE = 0.05
+#: Reasons for waiting in squeue(1) that need no word: the task's turn will come.
+ORDINARY_REASONS = {"", "None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit"}
 #: Polls that may fail in a row before the run is given up.
 PATIENCE = 20
 
@@ -132,16 +134,19 @@ class Executor(RemoteExecutor):
             self._refuse(session, batch, error)
 
     def _announce(self, batch: Batch) -> None:
+        from snakemake_executor_plugin_hpcctr.executor.tasks import describe_request  # noqa: PLC0415 (start-up time)
+
         first = batch.tasks[0]
         for task in batch.tasks:
             task.info.external_jobid = task.element
+        request = describe_request(batch.submission.resources)
         if len(batch.tasks) == 1:
-            self.logger.info(f"Submitted {first.title} as {first.element}, log: {first.log}")
+            what, where = f"{first.title} as {first.element}", f"log: {first.log}"
         else:
-            self.logger.info(
-                f"Submitted {len(batch.tasks)} tasks of {first.row.rule} as array "
-                f"{first.element.partition('_')[0]}, logs: {first.log.parent}"
-            )
+            array = first.element.partition("_")[0]
+            what = f"{len(batch.tasks)} tasks of {first.row.rule} as array {array}"
+            where = f"logs: {first.log.parent}"
+        self.logger.info(f"Submitted {what} ({request}), {where}")
 
     def _refuse(self, session: Session, batch: Batch, error: HpcctrError) -> None:
         for task in batch.tasks:
@@ -170,6 +175,7 @@ class Executor(RemoteExecutor):
             ended = session.follower.poll(now)
             self._failed_polls = 0
             self._pace(busy=bool(ended), cost_s=time.monotonic() - now)
+            self._tell_of_waiting(session)
         except Exception as error:
             self._failed_polls += 1
             self.logger.warning(f"A look at the running tasks failed and is repeated: {error}")
@@ -179,6 +185,14 @@ class Executor(RemoteExecutor):
             raise
         await self._report(session, ended)
         return {id(item.task.info) for item in ended}
+
+    def _tell_of_waiting(self, session: Session) -> None:
+        """Say once why the scheduler holds tasks back, unless they only wait for their turn."""
+        for reason, tasks in session.follower.waiting.items():
+            words = f"{tasks} task(s) wait, and the scheduler's reason is {reason}"
+            if reason not in ORDINARY_REASONS and reason not in self._said:
+                self._said.add(reason)
+                self.logger.warning(words)
 
     async def _report(self, session: Session, ended: list[Ended]) -> None:
         from snakemake_executor_plugin_hpcctr.bridge import pace  # noqa: PLC0415 (start-up time)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from snakemake_executor_plugin_hpcctr.config.units import describe_memory
 from snakemake_executor_plugin_hpcctr.diagnosis.evidence import Evidence
 from snakemake_executor_plugin_hpcctr.engines import ENGINES
 from snakemake_executor_plugin_hpcctr.task import Bind, Task
@@ -168,3 +169,22 @@ def pack_size(task: Task, tasks: int, parallel: int | None) -> int:
     if not parallel or runtime_min is None or runtime_min > SHORT_MIN:
         return 1
     return max(1, min(tasks // (ROUNDS * parallel), ELEMENT_MIN // runtime_min))
+
+
+def describe_request(resources: Resources) -> str:
+    """Say what is asked of the scheduler, as hpcctr has read it: `2 CPUs, 3000M (2.9 GiB), 5 min`.
+
+    What nobody named is the scheduler's default and left out.
+    """
+    cpus = resources.cpus_per_task
+    gpu = resources.gpu
+    memory, per_cpu = resources.mem_mb, resources.mem_mb_per_cpu
+    words = [
+        f"{cpus} CPU{'s' if cpus > 1 else ''}",
+        f"{gpu.count} GPU{'s' if gpu.count > 1 else ''}" if gpu else "",
+        describe_memory(memory) if memory else "",
+        f"{describe_memory(per_cpu)} per CPU" if per_cpu else "",
+        f"{resources.runtime_min} min" if resources.runtime_min else "",
+        f"partition {resources.partition}" if resources.partition else "",
+    ]
+    return ", ".join(filter(None, words))

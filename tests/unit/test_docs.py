@@ -98,6 +98,12 @@ def _is_command(typed: str) -> bool:
     )
 
 
+def _in_chinese(page: Path) -> Path:
+    return page.with_suffix(".zh-TW.md")
+
+
+#: The English pages that have a Chinese counterpart.
+TRANSLATED = [page for page in PAGES if _in_chinese(page) in PAGES]
 ALL_BLOCKS = [block for page in PAGES for block in _blocks(page)]
 PROFILES = [block for block in ALL_BLOCKS if block.mark == "profile"]
 CONFIGURATIONS = [block for block in ALL_BLOCKS if block.kind == "yaml" and block not in PROFILES]
@@ -170,13 +176,22 @@ def test_readme_shows_it_all_on_the_first_screen() -> None:
     assert 0 == screen.count("```") % 2
 
 
-def test_both_readmes_show_the_same() -> None:
-    """The Chinese README has the blocks of the English one; only comments are translated."""
+@pytest.mark.parametrize("page", TRANSLATED, ids=_page_name)
+def test_both_languages_show_the_same_blocks(page: Path) -> None:
+    """A Chinese page has the blocks of the English one; only comments may be translated."""
     english, chinese = (
-        [re.sub(" *#.*", "", block.text) for block in _blocks(ROOT / name)]
-        for name in ("README.md", "README.zh-TW.md")
+        [(block.mark, block.kind, re.sub(" *#.*", "", block.text)) for block in _blocks(one)]
+        for one in (page, _in_chinese(page))
     )
     assert english == chinese
+
+
+@pytest.mark.parametrize("page", TRANSLATED, ids=_page_name)
+def test_both_languages_link_to_each_other(page: Path) -> None:
+    """A page in two languages links from each to the other."""
+    chinese = _in_chinese(page)
+    assert chinese.name in _links(page)
+    assert page.name in _links(chinese)
 
 
 @pytest.mark.parametrize("block", CONFIGURATIONS, ids=_block_name)

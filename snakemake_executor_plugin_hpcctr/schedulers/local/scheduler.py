@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +93,7 @@ class LocalScheduler:
         given = os.environ if environ is None else environ
         self._environ = {name: value for name, value in given.items() if name not in NOT_OURS}
         self._warn = warn or logging.getLogger(__name__).warning
+        self._cut: set[Resources] = set()
         self._grace_s = grace_s
         self._time_grace_s = time_grace_s
         self._machine = machine or inspect_machine(given)
@@ -122,7 +123,7 @@ class LocalScheduler:
         return None
 
     def check(self, resources: Resources) -> None:
-        """Refuse a request that is more than this machine has.
+        """Refuse a request that is more than this machine has; of CPU cores it gets what is there.
 
         Raises:
             SubmitError: Names what is missing, in numbers.
@@ -132,17 +133,27 @@ class LocalScheduler:
             f"{asked} {name} (this machine has {there})"
             for asked, there, name in (
                 (resources.nodes or 1, 1, "nodes"),
-                (need.cores, have.cores, "CPU cores"),
                 (need.memory_mb, have.memory_mb, "MB of memory"),
                 (need.gpus, have.gpus, "GPUs"),
             )
             if asked > there
         ]
+        if need.cores > have.cores and resources not in self._cut:
+            self._cut.add(resources)
+            self._warn(
+                f"a task asks for {need.cores} CPU cores, and this machine has {have.cores}: "
+                f"it gets {have.cores}"
+            )
         if lacking:
             raise SubmitError(
                 f"the task asks for {', '.join(lacking)}",
                 next_step="ask for less, or run it on a cluster: `--hpcctr-scheduler slurm`",
             )
+
+    def _share(self, resources: Resources) -> Amount:
+        """Return what a request takes of this machine: all cores if it asks for more."""
+        need = needed(resources)
+        return replace(need, cores=min(need.cores, self._machine.cores))
 
     def submit(self, submission: Submission) -> tuple[str, ...]:
         """Put a submission's tasks in line; return the ids of its elements, in order.
@@ -152,7 +163,7 @@ class LocalScheduler:
         """
         if not Path(submission.workdir).is_dir():
             raise SubmitError(f"the working directory {submission.workdir} does not exist")
-        need, alone = needed(submission.resources), len(submission.scripts) == 1
+        need, alone = self._share(submission.resources), len(submission.scripts) == 1
         elements = [
             Element(submission.tag if alone else f"{submission.tag}_{i}", *paths, submission, need)
             for i, paths in enumerate(zip(submission.scripts, submission.logs, strict=True))
