@@ -1,5 +1,6 @@
 # make demo     set-up, a throw-away Slurm, an image, and the three-stage pipeline on it
 # make test     set-up and the whole test suite
+# make oldest   tests of the bridge with the oldest Snakemake that is supported
 # make check    format, lint, types, import directions
 # make bench    side by side with raw sbatch and the Slurm plugin
 # make clean    end the lab, remove what the targets above made
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGE := snakemake_executor_plugin_hpcctr
 
-.PHONY: setup packages demo test check bench clean
+.PHONY: setup packages demo test oldest check bench clean
 
 setup: .venv/.installed
 
@@ -27,8 +28,20 @@ packages: setup
 demo: packages
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash workflows/train-evaluate/demo.sh
 
-test: packages check
+test: packages check oldest
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
+
+# Everything above runs with the newest Snakemake; this with the oldest that pyproject.toml allows.
+oldest: packages .venv-oldest/.installed
+	PATH="$(CURDIR)/.venv-oldest/bin:$$PATH" .venv-oldest/bin/pytest --quiet \
+	  tests/integration/test_rule_kinds.py tests/integration/test_snakemake_base.py
+
+.venv-oldest/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet --upgrade 'pip>=25.1'
+	.venv-oldest/bin/pip install --quiet --editable . --group dev \
+	  'snakemake==9.17.0' 'snakemake-interface-executor-plugins==9.3.2'
+	touch $@
 
 check: setup
 	$(BIN)/ruff format --check --quiet .
@@ -37,8 +50,9 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: packages
+	$(BIN)/pip install --quiet 'snakemake-executor-plugin-slurm==2.8.0'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/run.py
 
 clean:
 	-[ ! -d .lab ] || $(BIN)/hpcctr lab down
-	rm -rf .venv .lab demo-results dist build
+	rm -rf .venv .venv-oldest .lab demo-results dist build

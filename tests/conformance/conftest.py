@@ -33,13 +33,13 @@ from snakemake_executor_plugin_hpcctr.task import (
     PyxisOptions,
     Task,
 )
+from tests.doubles.search import double_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from snakemake_executor_plugin_hpcctr.lab import Lab
 
-DOUBLES = Path(__file__).parents[1] / "doubles" / "path"
 LEFT_S = 3.0
 
 
@@ -207,13 +207,13 @@ def _in_session(session: int) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def pyxis_slurm(pyxis: Lab) -> Iterator[dict[str, str]]:
-    """Take an allocation of the lab, whose srun knows pyxis; return the variables that name it."""
-    environ = {**os.environ, **pyxis.environ}
+def pyxis_slurm(lab: Lab) -> Iterator[dict[str, str]]:
+    """Take an allocation of the lab; return the variables that name it."""
+    environ = {**os.environ, **lab.environ}
     done = proc.run(["salloc", "--no-shell", "--ntasks=1", "--time=10"], env=environ)
     granted = re.search(r"Granted job allocation (\d+)", done.err)
     assert granted, done.err
-    yield {**pyxis.environ, "SLURM_JOB_ID": granted[1], "SLURM_JOBID": granted[1]}
+    yield {**lab.environ, "SLURM_JOB_ID": granted[1], "SLURM_JOBID": granted[1]}
     proc.run(["scancel", granted[1]], env=environ)
 
 
@@ -229,8 +229,8 @@ def place(
     kind: Kind, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
     """Return a project's folder and the engine; what the engine unpacked is removed at the end."""
-    search = _search_path(kind)
     allocation = request.getfixturevalue("pyxis_slurm") if kind.engine == "pyxis" else {}
+    search = _search_path(kind, allocation)
     image = _image(kind, request)
     path = tmp_path_factory.mktemp(kind.name)
     (path / "run").mkdir()
@@ -257,17 +257,23 @@ def _remove_unpacked(place: Place, environ: Mapping[str, str]) -> None:
     proc.run(["enroot", "remove", "--force", name], env=environ)
 
 
-def _search_path(kind: Kind) -> str:
-    search = os.environ["PATH"]
-    if kind.engine in {"host", "pyxis"}:
-        return search
-    double = DOUBLES / kind.engine
-    wanted = os.environ.get("HPCCTR_TEST_ENGINES") == "doubles" and double.is_dir()
-    if not wanted and shutil.which(kind.engine):
-        return search
-    if not double.is_dir():
-        pytest.skip(f"`{kind.engine}` is not installed, and has no double")
-    return f"{double}:{search}"
+def _search_path(kind: Kind, lab_environ: Mapping[str, str]) -> str:
+    """Return the PATH of the scripts: doubles stand before it for engines that are not there."""
+    if kind.engine == "apptainer" and not shutil.which("apptainer"):
+        pytest.skip("Apptainer is not installed")
+    if kind.engine not in {"enroot", "pyxis"}:
+        return os.environ["PATH"]
+    if os.environ.get("HPCCTR_TEST_ENGINES") == "doubles":
+        return double_path("pyxis", "enroot") if kind.engine == "pyxis" else double_path("enroot")
+    missing = [] if shutil.which("enroot") else ["enroot"]
+    if kind.engine == "pyxis" and not _knows_pyxis(lab_environ):
+        missing.append("pyxis")
+    return double_path(*missing)
+
+
+def _knows_pyxis(lab_environ: Mapping[str, str]) -> bool:
+    said = proc.run(["srun", "--help"], env={**os.environ, **lab_environ}).out
+    return "--container-image" in said
 
 
 def _image(kind: Kind, request: pytest.FixtureRequest) -> Image | None:

@@ -174,7 +174,7 @@ def seen(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     task = place.task(
         "python3 look.py",
         binds=binds,
-        env={**DECLARED, **variables, "IN_TMP": str(in_tmp), "ONLY_ON_HOST": __file__},
+        env={**DECLARED, **variables, "IN_TMP": str(in_tmp), "ONLY_ON_HOST": "/usr/bin/make"},
         pass_env=("TOKEN", "NOT_SET"),
         options=image_variables(
             place.options, {"IMAGE_AND_AMBIENT": "image", "IMAGE_AND_DECLARED": "image"}
