@@ -1,7 +1,7 @@
 """Side by side on one lab: hpcctr, a raw sbatch array, and snakemake-executor-plugin-slurm.
 
     make bench                     everything; prints a Markdown table
-    python benchmarks/run.py --quick          without the slow peer
+    python benchmarks/run.py --part peer      one part: array, peer, large or import
 
 Every figure of a row comes from the same lab in the same run; repeated measurements alternate,
 and the median is shown. Wall time is from the start of the command until its end; for the raw
@@ -41,8 +41,9 @@ set -euo pipefail
 i=$SLURM_ARRAY_TASK_ID
 echo $i > out/$i.txt
 """
-#: A request that both plugins send alike.
 REQUEST = ["--default-resources", "mem_mb=50", "runtime=5"]
+#: The peer starts Snakemake on the node, which needs more memory; both ask for it alike then.
+PEER_REQUEST = ["--default-resources", "mem_mb=500", "runtime=5"]
 HPCCTR = ["--executor", "hpcctr"]
 PEER = ["--executor", "slurm", "--slurm-no-account", "--slurm-status-command", "squeue"]
 PEER_TUNED = [
@@ -72,11 +73,11 @@ def measure(argv: list[str], folder: Path, limit_s: float = 1800) -> Measured:
     return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def snakemake(jobs: int, root: Path, *flags: str, extra: tuple[str, ...] = ()) -> Measured:
+def snakemake(jobs: int, root: Path, *flags: str) -> Measured:
     """Run `jobs` trivial jobs through Snakemake in a fresh folder."""
     folder = Path(tempfile.mkdtemp(dir=root))
     (folder / "Snakefile").write_text(SNAKEFILE.format(n=jobs))
-    argv = ["snakemake", "-j", str(jobs), *flags, *REQUEST, *extra]
+    argv = ["snakemake", "-j", str(jobs), *flags]
     result = measure(argv, folder)
     made = len(list((folder / "out").glob("*.txt")))
     if made != jobs:
@@ -141,65 +142,64 @@ def show(case: str, contestant: str, found: Measured, ours: Measured) -> None:
     row(case, contestant, f"{found.wall_s:.1f}", *head, f"{found.wall_s / ours.wall_s:.2f}")
 
 
-def compare(jobs: int, root: Path, repeats: int) -> None:
-    """Compare hpcctr, plain and packed, with a raw array of the same commands."""
-    ours, packed, raw = alternate(
-        repeats,
-        lambda: snakemake(jobs, root, *HPCCTR),
-        lambda: snakemake(jobs, root, *HPCCTR, extra=("tasks_per_element=10",)),
-        lambda: raw_array(jobs, root),
-    )
-    case = f"{jobs} trivial jobs"
-    show(case, "hpcctr", ours, ours)
-    show(case, "hpcctr, `tasks_per_element=10`", packed, ours)
-    show(case, "raw `sbatch --array`", raw, ours)
+def compare_with_array(root: Path, repeats: int) -> None:
+    """Compare hpcctr, with and without packing, with a raw array of the same commands."""
+    for jobs in (200, 1000):
+        ours, single, raw = alternate(
+            repeats,
+            lambda jobs=jobs: snakemake(jobs, root, *HPCCTR, *REQUEST),
+            lambda jobs=jobs: snakemake(jobs, root, *HPCCTR, *REQUEST, "tasks_per_element=1"),
+            lambda jobs=jobs: raw_array(jobs, root),
+        )
+        case = f"{jobs} trivial jobs"
+        show(case, "hpcctr", ours, ours)
+        show(case, "hpcctr, `tasks_per_element=1`", single, ours)
+        show(case, "raw `sbatch --array`", raw, ours)
 
 
-def compare_with_peer(jobs: int, root: Path) -> None:
+def compare_with_peer(root: Path) -> None:
     """Compare with the Slurm plugin, at its defaults and tuned."""
-    (ours,) = alternate(1, lambda: snakemake(jobs, root, *HPCCTR))
-    case = f"{jobs} trivial jobs, beside the peer"
+    jobs = 200
+    (ours,) = alternate(1, lambda: snakemake(jobs, root, *HPCCTR, *PEER_REQUEST))
+    case = f"{jobs} trivial jobs, 500 MB each"
     show(case, "hpcctr", ours, ours)
-    for words, flags in (("its defaults", ()), ("tuned", tuple(PEER_TUNED))):
-        (peer,) = alternate(1, lambda flags=flags: snakemake(jobs, root, *PEER, *flags))
+    for words, flags in (("tuned", PEER_TUNED), ("its defaults", [])):
+        argv = (*PEER, *flags, *PEER_REQUEST)
+        (peer,) = alternate(1, lambda argv=argv: snakemake(jobs, root, *argv))
         show(case, f"slurm plugin, {words}", peer, ours)
 
 
+def measure_large(root: Path) -> None:
+    """Measure what 5,000 jobs cost the head."""
+    ours = snakemake(5000, root, *HPCCTR, *REQUEST)
+    show("5000 trivial jobs", "hpcctr", ours, ours)
+
+
 def main() -> None:
-    """Measure everything and print the table."""
+    """Measure everything, or one part, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="leave the slow peer out")
+    parser.add_argument("--part", choices=["array", "peer", "large", "import"])
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as name:
         root = Path(name)
-        lab = Lab(
-            LabSettings(
-                directory=root / "lab",
-                nodes=2,
-                cpus=8,
-                extra=("MaxArraySize=20001", "MaxJobCount=50000"),
-            )
-        )
+        # The peer asks about jobs that ended some time ago; a short MinJobAge would forget them.
+        extra = ("MaxArraySize=20001", "MaxJobCount=50000", "MinJobAge=300")
+        lab = Lab(LabSettings(directory=root / "lab", nodes=2, cpus=8, extra=extra))
         lab.up()
         os.environ.update(lab.environ)
+        parts: dict[str, Callable[[], None]] = {
+            "array": lambda: compare_with_array(root, arguments.repeats),
+            "large": lambda: measure_large(root),
+            "peer": lambda: compare_with_peer(root),
+            "import": lambda: row("import of the plugin", "hpcctr", f"{import_cost_ms():.1f} ms"),
+        }
         try:
             row("case", "contestant", "wall s", "head CPU s", "head MiB", "ratio to hpcctr")
             row(*["---"] * 6)
-            for jobs in (200, 1000):
-                compare(jobs, root, arguments.repeats)
-            if not arguments.quick:
-                compare_with_peer(200, root)
-            ours = snakemake(5000, root, *HPCCTR)
-            row(
-                "5000 trivial jobs",
-                "hpcctr",
-                f"{ours.wall_s:.1f}",
-                f"{ours.cpu_s:.1f}",
-                f"{ours.peak_mb:.0f}",
-                "1",
-            )
-            row("import of the plugin", "hpcctr", f"{import_cost_ms() / 1000:.4f}", "", "", "")
+            for part, run in parts.items():
+                if arguments.part in {None, part}:
+                    run()
         finally:
             lab.down()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from snakemake_executor_plugin_hpcctr.config.units import describe_memory
 from snakemake_executor_plugin_hpcctr.diagnosis.evidence import Evidence
 from snakemake_executor_plugin_hpcctr.engines import ENGINES
+from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.task import Bind, Task
 
 if TYPE_CHECKING:
@@ -79,8 +80,17 @@ def container_binds(
 
     Its own inputs, outputs and logs are visible wherever they are: the folder of each path
     that no other bind covers is bound as well.
+
+    Raises:
+        ConfigError: A bind over the working directory.
     """
     declared = tuple(user)
+    for bind in declared:
+        if bind.target == place.workdir != bind.source:
+            raise ConfigError(
+                f"the bind {bind} would hide the working directory, where the task's script is",
+                next_step="choose another folder in the container for it",
+            )
     binds = [Bind(source=place.workdir, target=place.workdir)]
     wanted = [*place.sources, *captured.bind_paths]
     wanted += [posixpath.dirname(path) for path in own_paths]

@@ -140,6 +140,13 @@ def test_the_users_binds_win() -> None:
     assert [mine] == [bind for bind in binds if bind.target.startswith("/data")]
 
 
+def test_a_bind_over_the_working_directory_is_refused() -> None:
+    """The task's own script is in the working directory: nothing may hide it."""
+    hiding = Bind(source="/data", target="/project")
+    with pytest.raises(ConfigError, match="would hide the working directory"):
+        container_binds(PLACE, Captured("x", "/bin/sh"), [], [hiding])
+
+
 def test_a_folder_with_a_similar_name_is_not_the_same() -> None:
     """A bind of /data does not cover /data2."""
     mine = Bind(source="/data", target="/data")
