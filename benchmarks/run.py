@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 from snakemake_executor_plugin_hpcctr.lab import Lab, LabSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SNAKEFILE = """
 rule all:
@@ -48,7 +49,7 @@ HPCCTR = ["--executor", "hpcctr"]
 PEER = ["--executor", "slurm", "--slurm-no-account", "--slurm-status-command", "squeue"]
 PEER_TUNED = [
     *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
-    *("--max-jobs-per-timespan", "10000/1s", "--slurm-array-jobs", "all"),
+    *("--max-jobs-per-timespan", "10000/1s"),
 ]
 
 
@@ -163,10 +164,25 @@ def compare_with_peer(root: Path) -> None:
     (ours,) = alternate(1, lambda: snakemake(jobs, root, *HPCCTR, *PEER_REQUEST))
     case = f"{jobs} trivial jobs, 500 MB each"
     show(case, "hpcctr", ours, ours)
-    for words, flags in (("tuned", PEER_TUNED), ("its defaults", [])):
-        argv = (*PEER, *flags, *PEER_REQUEST)
-        (peer,) = alternate(1, lambda argv=argv: snakemake(jobs, root, *argv))
-        show(case, f"slurm plugin, {words}", peer, ours)
+    with config_in_its_default_place():
+        for words, flags in (("tuned", PEER_TUNED), ("its defaults", [])):
+            argv = (*PEER, *flags, *PEER_REQUEST)
+            (peer,) = alternate(1, lambda argv=argv: snakemake(jobs, root, *argv))
+            show(case, f"slurm plugin, {words}", peer, ours)
+
+
+@contextmanager
+def config_in_its_default_place() -> Iterator[None]:
+    """Link slurm.conf to where Slurm looks by itself: the peer takes SLURM_CONF from its jobs."""
+    place = Path("/etc/slurm/slurm.conf")
+    if place.exists():
+        sys.exit(f"{place} exists: the peer would use that cluster and not the lab")
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(os.environ["SLURM_CONF"])
+    try:
+        yield
+    finally:
+        place.unlink()
 
 
 def measure_large(root: Path) -> None:
