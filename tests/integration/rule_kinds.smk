@@ -118,7 +118,10 @@ rule threads:
     threads: 2
     shell: "echo {threads} $OMP_NUM_THREADS $MKL_NUM_THREADS >{output}"
 
+# After the checkpoint: Snakemake's scheduler may lose a job that waits for its next try while
+# a checkpoint is evaluated (its issue 823), with its own executor as well.
 rule third_try:
+    input: "gathered.txt"
     output: "third_try.txt"
     retries: 2
     resources: mem_mb=lambda wildcards, attempt: 100 * attempt
