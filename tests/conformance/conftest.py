@@ -206,7 +206,7 @@ def _in_session(session: int) -> list[str]:
     return left
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pyxis_slurm(lab: Lab) -> Iterator[dict[str, str]]:
     """Take an allocation of the lab; return the variables that name it."""
     environ = {**os.environ, **lab.environ}
@@ -217,14 +217,14 @@ def pyxis_slurm(lab: Lab) -> Iterator[dict[str, str]]:
     proc.run(["scancel", granted[1]], env=environ)
 
 
-@pytest.fixture(scope="session", params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> Kind:
     """Return one engine after another."""
     found: Kind = request.param
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def place(
     kind: Kind, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:

@@ -164,7 +164,7 @@ def folders(place: Place) -> tuple[tuple[Bind, Bind], dict[str, str]]:
     return binds, inside  # type: ignore[return-value]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def seen(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """Run one rich task, in an environment full of traps, and return what it saw."""
     binds, variables = folders(place)
