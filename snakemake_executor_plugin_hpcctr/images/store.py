@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from snakemake_executor_plugin_hpcctr import proc
+from snakemake_executor_plugin_hpcctr.engines.pyxis import enroot_spelling
 from snakemake_executor_plugin_hpcctr.errors import ImageError
 from snakemake_executor_plugin_hpcctr.task import Image
 
@@ -88,11 +89,7 @@ def pull_argv(location: str, target: Path) -> list[str]:
     if target.suffix == ".sif":
         program = "apptainer" if proc.find_program("apptainer") else "singularity"
         return [program, "--quiet", "pull", str(target), location]
-    scheme, _, rest = location.partition("://")
-    host, slash, repository = rest.partition("/")
-    has_host = slash and ("." in host or ":" in host or host == "localhost")
-    source = f"{scheme}://{host}#{repository}" if has_host else location
-    return ["enroot", "import", "--output", str(target), source]
+    return ["enroot", "import", "--output", str(target), enroot_spelling(location)]
 
 
 def file_stem(location: str) -> str:
