@@ -13,7 +13,7 @@ from snakemake_executor_plugin_hpcctr.script.quote import words
 from snakemake_executor_plugin_hpcctr.trace.folder import write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 REMEMBER_S = 3600.0
 ANSWER_WITHIN_S = 20.0
+PROBE_S = 8
 
 
 @dataclass
@@ -48,13 +49,6 @@ class Availability:
         """
         if set(preference) <= {"host"}:
             return frozenset(preference)
-        found = self._found(preference, resources)
-        # With scheduler local, pyxis's srun would leave this machine for the cluster.
-        return found - {"pyxis"} if self.scheduler.name == "local" else found
-
-    def _found(
-        self, preference: tuple[EngineName, ...], resources: Resources
-    ) -> frozenset[EngineName]:
         place = self.where(resources)
         if place not in self._known:
             remembered = self._remembered(place)
@@ -84,13 +78,15 @@ class Availability:
         )
 
     def _ask(self, place: str, resources: Resources) -> frozenset[EngineName]:
-        answer = self.scheduler.ask_node(resources, probe_script(), ANSWER_WITHIN_S)
+        # With scheduler local, pyxis's srun would leave this machine for the cluster.
+        names = [n for n in ENGINES if n != "pyxis" or self.scheduler.name != "local"]
+        answer = self.scheduler.ask_node(resources, probe_script(names), ANSWER_WITHIN_S)
         if answer is None:
             self.warn(
                 f"No node of {place} was free to tell which container engines it has; "
                 "each task checks that itself before its command starts"
             )
-            return frozenset(ENGINES)
+            return frozenset(names)
         found = parse_probe(answer)
         self._remember(place, found)
         return found
@@ -114,11 +110,14 @@ class Availability:
         return f"{self.scheduler.identity()}: {place}"
 
 
-def probe_script() -> str:
-    """Return a POSIX shell script that prints the name of each engine it finds, one a line."""
+def probe_script(names: Iterable[EngineName]) -> str:
+    """Return a POSIX shell script that prints the name of each engine it finds, one a line.
+
+    An engine that does not answer in PROBE_S seconds is not there; the others still count.
+    """
     return "".join(
-        f"if {words(engine.PROBE)} >/dev/null 2>&1; then echo {name}; fi\n"
-        for name, engine in ENGINES.items()
+        f"if timeout {PROBE_S} {words(ENGINES[name].PROBE)} >/dev/null 2>&1; then echo {name}; fi\n"
+        for name in names
     )
 
 
