@@ -203,6 +203,8 @@ class Task(Frozen):
         attempt: 1 for the first try.
         command: The shell text, prefix and suffix included, exactly as it is to run.
         interpreter: Program that reads `command`: a path on the host, a bare name in a container.
+        benchmark: Whether what the command uses is measured.
+        repeats: Commands that follow it one after another, unless one fails: a benchmark's.
         engine: What starts the container.
         image: None for the engine `host`.
         binds: All binds, those that hpcctr adds included; later ones win on a nested target.
@@ -222,6 +224,8 @@ class Task(Frozen):
     attempt: int = 1
     command: str
     interpreter: str = "/bin/bash"
+    benchmark: bool = False
+    repeats: tuple[str, ...] = ()
     engine: EngineName = "host"
     image: Image | None = None
     binds: tuple[Bind, ...] = ()

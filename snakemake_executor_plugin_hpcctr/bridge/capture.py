@@ -35,6 +35,7 @@ class Captured:
         env: Variables that differ from this process's own.
         search_paths: Host folder → folder in the container, for scripts that import Snakemake.
         bind_paths: Folders that Snakemake wants visible in the container.
+        repeats: The command again, as a benchmark's further repeats run it.
     """
 
     command: str
@@ -42,6 +43,7 @@ class Captured:
     env: dict[str, str] = field(default_factory=dict)
     search_paths: dict[str, str] = field(default_factory=dict)
     bind_paths: tuple[str, ...] = ()
+    repeats: tuple[str, ...] = ()
 
 
 class _Recorder:
@@ -52,12 +54,13 @@ class _Recorder:
     def __init__(self, real: Any) -> None:
         self.CalledProcessError = real.CalledProcessError
         self.check_output = real.check_output
-        self.command: str | None = None
+        self.commands: list[str] = []
         self.process: dict[str, Any] = {}
         self.container: dict[str, Any] = {}
 
     def Popen(self, command: str, **options: Any) -> SimpleNamespace:  # noqa: N802 (subprocess's name)
-        self.command, self.process = _inline_script(command), options
+        self.commands.append(_inline_script(command))
+        self.process = options
         return SimpleNamespace(wait=lambda: 0, pid=0, stdout=SimpleNamespace(read=lambda: ""))
 
     def shellcmd(self, _image: str, command: str, **options: Any) -> str:
@@ -97,18 +100,22 @@ def capture(workflow: Any, job: Any, *, contained: bool) -> Captured:
     local = workflow.scheduler._local_executor  # noqa: SLF001 (the purpose of this module)
     names = list(inspect.signature(run_wrapper).parameters)
     arguments = dict(zip(names, local.job_args_and_prepare(job), strict=True))
-    arguments.update(benchmark=None, cleanup_scripts=False, edit_notebook=None)
+    arguments.update(cleanup_scripts=False, edit_notebook=None)
     arguments.update(use_singularity=contained, container_img=IMAGE_STAND_IN if contained else None)
     if not contained:
         arguments["shadow_dir"] = None  # or run_wrapper would change this process's folder
     with _recording() as recorder:
         run_wrapper(**arguments)
-    if recorder.command is None:
+    if not recorder.commands:
         raise RuntimeError(f"rule {job.rule.name} started no shell command")
-    return _captured(recorder, contained=contained)
+    repeats = 1 if job.benchmark is None else job.benchmark_repeats
+    return _captured(recorder, repeats, contained=contained)
 
 
-def _captured(recorder: _Recorder, *, contained: bool) -> Captured:
+def _captured(recorder: _Recorder, repeats: int, *, contained: bool) -> Captured:
+    """Read what was recorded: of the processes of each repeat, the last is its command."""
+    each = len(recorder.commands) // repeats
+    command, *others = recorder.commands[each - 1 :: each]
     environment: dict[str, str] = recorder.process.get("env") or {}
     changed = {k: v for k, v in environment.items() if os.environ.get(k) != v}
     search_paths = {}
@@ -123,25 +130,48 @@ def _captured(recorder: _Recorder, *, contained: bool) -> Captured:
         )
         search_paths = {posixpath.abspath(host): inside for host, inside in pairs}
     return Captured(
-        command=str(recorder.command),
+        command=command,
         interpreter=str(recorder.process.get("executable") or "/bin/sh"),
         env=changed,
         search_paths=search_paths,
         bind_paths=tuple(
             str(p.absolute()) for p in recorder.container.get("bind") or () if p.exists()
         ),
+        repeats=tuple(others),
     )
 
 
 @contextmanager
 def _recording() -> Iterator[_Recorder]:
-    """Patch `snakemake.shell` so that starting a process records it."""
-    module: Any = sys.modules["snakemake.shell"]
-    saved = module.sp, module.singularity
-    recorder = _Recorder(module.sp)
-    module.sp = module.singularity = recorder
+    """Patch `snakemake.shell` so that starting a process records it, and measures nothing."""
+    from snakemake import benchmark  # noqa: PLC0415 (start-up time)
+
+    shell: Any = sys.modules["snakemake.shell"]
+    recorder = _Recorder(shell.sp)
+    patches: list[tuple[Any, str, Any]] = [
+        (shell, "sp", recorder),
+        (shell, "singularity", recorder),
+        (benchmark, "benchmarked", _unmeasured),
+        (benchmark, "write_benchmark_records", _write_nothing),
+    ]
+    saved = [getattr(module, name) for module, name, _ in patches]
     try:
+        for module, name, stand_in in patches:
+            setattr(module, name, stand_in)
         with quiet_capture():
             yield recorder
     finally:
-        module.sp, module.singularity = saved
+        for (module, name, _), own in zip(patches, saved, strict=True):
+            setattr(module, name, own)
+
+
+@contextmanager
+def _unmeasured(_pid: int | None = None, record: Any = None, *_: Any) -> Iterator[Any]:
+    """Take the place of what would measure a process of this host."""
+    from snakemake.benchmark import BenchmarkRecord  # noqa: PLC0415 (start-up time)
+
+    yield record or BenchmarkRecord()
+
+
+def _write_nothing(*_: Any) -> None:
+    """Take the place of what would write a benchmark file."""

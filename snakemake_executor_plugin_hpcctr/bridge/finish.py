@@ -7,28 +7,44 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snakemake_executor_plugin_hpcctr.script.marker import Marker
+    from snakemake_executor_plugin_hpcctr.script.marker import Marker, Measured
 
 #: How snakemake.script (9.17 to 9.27) names its copy of a script.
 SCRIPT = re.compile(r"/[^\s'\"]*/\.snakemake/scripts/tmp[a-z0-9_]+\.[^\s'\"]+")
 
 
 def write_benchmark(workflow: Any, job: Any, marker: Marker) -> None:
-    """Write the job's `benchmark:` file from what was measured on the node."""
-    if job.is_group() or not job.benchmark:
+    """Write the job's `benchmark:` file from what was measured on the node, one record per run."""
+    if job.is_group() or not job.benchmark or not marker.measured:
         return
-    from snakemake.benchmark import BenchmarkRecord, write_benchmark_records  # noqa: PLC0415 (start-up time)
+    from snakemake.benchmark import write_benchmark_records  # noqa: PLC0415 (start-up time)
 
-    seconds = marker.ended - marker.started
-    record = BenchmarkRecord(running_time=seconds, cpu_time=marker.cpu_s, max_rss=marker.peak_mb)
-    record.cpu_usage = 100 * marker.cpu_s / seconds if marker.cpu_s and seconds else None
-    record.data_collected = marker.peak_mb is not None
+    records = [_record(job, measured) for measured in marker.measured]
+    extended = workflow.output_settings.benchmark_extended
+    write_benchmark_records(records, str(job.benchmark), extended)
+
+
+def _record(job: Any, measured: Measured) -> Any:
+    """Return Snakemake's record of a run; what was too short to be seen is `NA` in it."""
+    from snakemake.benchmark import BenchmarkRecord  # noqa: PLC0415 (start-up time)
+
+    record = BenchmarkRecord(
+        running_time=measured.seconds,
+        max_rss=measured.rss_mb,
+        max_vms=measured.vms_mb,
+        max_uss=measured.uss_mb,
+        max_pss=measured.pss_mb,
+        io_in=measured.read_mb,
+        io_out=measured.written_mb,
+        cpu_usage=100 * measured.cpu_s,
+        cpu_time=measured.cpu_s,
+    )
+    record.data_collected = measured.rss_mb is not None
+    record.process_gone = not record.data_collected  # since 9.18: it says so without a warning
     record.jobid, record.rule_name, record.wildcards = job.jobid, job.rule.name, job.wildcards
     record.params, record.resources, record.input = job.params, job.resources, job.input
     record.threads = job.threads
-    records = [record] * (job.benchmark_repeats or 1)
-    extended = workflow.output_settings.benchmark_extended
-    write_benchmark_records(records, str(job.benchmark), extended)
+    return record
 
 
 def is_cached(workflow: Any, job: Any) -> bool:

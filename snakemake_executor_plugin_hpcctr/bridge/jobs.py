@@ -18,6 +18,11 @@ def needs_snakemake(job: Any) -> bool:
     return is_group(job) or (bool(job.is_run) and not job.is_template_engine)
 
 
+def is_measured(job: Any) -> bool:
+    """Whether the job's command is to be measured; Snakemake on the node measures by itself."""
+    return not needs_snakemake(job) and job.benchmark is not None
+
+
 def name_of(job: Any) -> str:
     """Return the rule's name, or `group_NAME`."""
     return f"group_{job.groupid}" if is_group(job) else str(job.rule.name)

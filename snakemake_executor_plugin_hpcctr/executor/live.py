@@ -23,7 +23,7 @@ class Live:
         job: Snakemake's job; only the executor looks into it.
         number: The task's number within the run.
         title: Rule and wildcards, for people.
-        command: What it runs.
+        command: What it runs, a benchmark's repeats included.
         script: Its job script.
         log: Its log.
         rule_logs: The rule's own `log:` files, into which many commands send all they say.

@@ -133,6 +133,8 @@ class Session:
             attempt=job.attempt,
             command=captured.command,
             interpreter=captured.interpreter,
+            benchmark=bridge.is_measured(job),
+            repeats=captured.repeats,
             engine=engine,
             image=image if contained else None,
             binds=container_binds(self.place, captured, bridge.own_paths(job), resolved.binds)

@@ -183,7 +183,7 @@ class Submitter:
             job=job,
             number=number,
             title=task.title,
-            command=task.command,
+            command="\n".join((task.command, *task.repeats)),
             script=script,
             log=log,
             rule_logs=bridge.logs_of(job),

@@ -18,6 +18,7 @@
 #   hpcctr_launch_env NAME=VALUE for the engine's own process
 #   hpcctr_declared   `export` lines of what the command must find
 #   hpcctr_command    the command
+#   hpcctr_measured   1: a command with `benchmark:`, see measure.sh; may be unset
 # and the functions hpcctr_files (writes the engine's files), hpcctr_once (work done once per node)
 # and hpcctr_after (clean-up).
 
@@ -276,12 +277,12 @@ hpcctr_write_marker() {
   printf '%s\n' "exit=$hpcctr_code" "setup=${hpcctr_setup-}" "started=$hpcctr_started" "ended=$hpcctr_time" \
     "host=${SLURMD_NODENAME:-$HOSTNAME}" "job=${SLURM_JOB_ID-}" "user=${hpcctr_user-}" "system=${hpcctr_system-}" \
     "peak=$hpcctr_peak" "oom=$hpcctr_oom" "signal=${hpcctr_last_signal-}" "detail=${hpcctr_detail//$'\n'/ }" \
-    >"$path.part" && mv -f -- "$path.part" "$path"
+    ${hpcctr_records:+"measured=$hpcctr_records"} >"$path.part" && mv -f -- "$path.part" "$path"
 }
 
 hpcctr_run() {
   local signal
-  hpcctr_setup= hpcctr_detail= hpcctr_code=1 hpcctr_pid= hpcctr_pending= hpcctr_process_env=()
+  hpcctr_setup= hpcctr_detail= hpcctr_code=1 hpcctr_pid= hpcctr_pending= hpcctr_records= hpcctr_process_env=()
   hpcctr_library=${BASH_SOURCE[0]%/*}
   hpcctr_now
   hpcctr_started=$hpcctr_time
@@ -290,7 +291,13 @@ hpcctr_run() {
   for signal in TERM INT HUP USR1 USR2; do
     trap "hpcctr_last_signal=$signal; hpcctr_forward $signal" "$signal"
   done
-  hpcctr_check_node && hpcctr_make_scratch && hpcctr_start && hpcctr_wait
+  if hpcctr_check_node && hpcctr_make_scratch; then
+    if [[ ${hpcctr_measured-} ]]; then
+      source "$hpcctr_library/measure.sh" && hpcctr_run_measured
+    else
+      hpcctr_start && hpcctr_wait
+    fi
+  fi
   if [[ -O $hpcctr_scratch && -s $hpcctr_scratch/setup-failed ]]; then
     { IFS= read -r hpcctr_setup; IFS= read -r hpcctr_detail; } <"$hpcctr_scratch/setup-failed"
   fi

@@ -9,6 +9,33 @@ MINUTES = re.compile(r"(\d+)m(\d+)[.,](\d+)s")
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What one run of a command with `benchmark:` used. None where nothing was seen of it.
+
+    Memory is the greatest of the samples, each summed over the command's processes; MiB.
+
+    Args:
+        seconds: From start to end.
+        cpu_s: CPU seconds of the command and its children.
+        rss_mb: Resident memory.
+        vms_mb: Virtual memory.
+        uss_mb: Memory that no other process shares.
+        pss_mb: Resident memory, where shared pages count by the number of their users.
+        read_mb: Read from disks.
+        written_mb: Written to disks.
+    """
+
+    seconds: float
+    cpu_s: float
+    rss_mb: float | None = None
+    vms_mb: float | None = None
+    uss_mb: float | None = None
+    pss_mb: float | None = None
+    read_mb: float | None = None
+    written_mb: float | None = None
+
+
+@dataclass(frozen=True)
 class Marker:
     """One attempt of a task as its own script saw it. None where it could not be measured.
 
@@ -23,6 +50,7 @@ class Marker:
         peak_mb: Peak memory of the step's cgroup, MiB.
         oom_kills: Processes of the step that were killed for memory.
         signal: Name of the last signal that reached the script, "" if none.
+        measured: One record for each run of a command with `benchmark:`.
     """
 
     exit_code: int
@@ -35,6 +63,7 @@ class Marker:
     peak_mb: float | None = None
     oom_kills: int = 0
     signal: str = ""
+    measured: tuple[Measured, ...] = ()
 
     @property
     def success(self) -> bool:
@@ -57,9 +86,21 @@ def parse_marker(text: str) -> Marker | None:
             peak_mb=int(fields["peak"]) / 2**20 if fields["peak"] else None,
             oom_kills=int(fields["oom"] or 0),
             signal=fields["signal"],
+            measured=tuple(map(_parse_measured, fields.get("measured", "").split(";")[:-1])),
         )
     except (KeyError, ValueError):
         return None
+
+
+def _parse_measured(record: str) -> Measured:
+    """Read a record of measure.sh: times, KiB, bytes, ms of CPU."""
+    started, ended, *seen, cpu_ms = record.split(" ")
+    units = (2**10,) * 4 + (2**20,) * 2
+    amounts = [
+        None if amount == "-" else int(amount) / unit
+        for amount, unit in zip(seen, units, strict=True)
+    ]
+    return Measured(float(ended) - float(started), int(cpu_ms) / 1000, *amounts)
 
 
 def _cpu_seconds(*times: str) -> float | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.task import Task
 
 #: Static parts of every task, copied once into the folder of a run.
-LIBRARY = ("hpcctr.sh", "inside.sh")
+LIBRARY = ("hpcctr.sh", "inside.sh", "measure.sh")
 #: The engine's own environment, or its programs would not find what they made.
 ENGINE = 'env -i "${hpcctr_process_env[@]}"'
 
@@ -65,9 +65,18 @@ def render_task(task: Task, launch: Launch, *, number: str, library: str, marker
             f"hpcctr_read hpcctr_declared {declared}\n{declared_body}\n",
             "# The command:\n",
             f"hpcctr_read hpcctr_command {mark}\n{body}",
+            _benchmark(task) if task.benchmark else "",
             "\nhpcctr_run\n",
         ]
     )
+
+
+def _benchmark(task: Task) -> str:
+    lines = ["\n# It is measured, and run again so often:\nhpcctr_measured=1 hpcctr_again=()\n"]
+    for index, command in enumerate(task.repeats):
+        mark, body = heredoc(command, "END_OF_COMMAND")
+        lines.append(f"hpcctr_read 'hpcctr_again[{index}]' {mark}\n{body}")
+    return "".join(lines)
 
 
 def render_series(pairs: Iterable[tuple[str, str]], *, title: str, library: str) -> str:
