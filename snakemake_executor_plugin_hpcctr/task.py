@@ -136,6 +136,12 @@ class Resources(Frozen):
     requeue: bool = False
     extra: tuple[str, ...] = ()
 
+    @property
+    def is_one_process(self) -> bool:
+        """Whether the request leaves it at one process on one node."""
+        counts = (self.nodes, self.tasks, self.tasks_per_node)
+        return all((count or 1) == 1 for count in counts) and not self.tasks_per_gpu
+
 
 class ApptainerOptions(Frozen):
     """Options that only Apptainer and Singularity have; names are those of their flags."""
@@ -206,6 +212,8 @@ class Task(Frozen):
         benchmark: Whether what the command uses is measured.
         repeats: Commands that follow it one after another, unless one fails: a benchmark's.
         engine: What starts the container.
+        launcher: Words of what starts the command once for each process that the request asks
+            for, as `("srun", "--mpi=pmix")`; () for one process.
         image: None for the engine `host`.
         binds: All binds, those that hpcctr adds included; later ones win on a nested target.
         workdir: Absolute path, the same outside and inside.
@@ -227,6 +235,7 @@ class Task(Frozen):
     benchmark: bool = False
     repeats: tuple[str, ...] = ()
     engine: EngineName = "host"
+    launcher: tuple[str, ...] = ()
     image: Image | None = None
     binds: tuple[Bind, ...] = ()
     workdir: str

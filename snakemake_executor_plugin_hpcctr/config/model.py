@@ -316,6 +316,10 @@ class RuleSettings(Section):
     tasks: Positive | None = _about("Tasks (MPI ranks).")
     tasks_per_node: Positive | None = _about("Tasks on each node.")
     tasks_per_gpu: Count | None = _about("Tasks for each GPU.")
+    launch: Words | None = _about(
+        "Starts the command once for each task (MPI rank): srun, or another with its options."
+    )
+    mpi: Text | None = _about("Launcher that the command itself starts, e.g. srun or mpiexec.")
     tasks_per_element: Positive | None = _about("Tasks one after another in one array element.")
     gres: Gres | None = _about("Generic resources as in Slurm, e.g. gpu:a100:2.")
     partition: Joined | None = _about("Partition, or a list.")

@@ -65,6 +65,9 @@ RESOURCES: dict[str, ResourceName] = {
     "tasks": ResourceName("tasks"),
     "tasks_per_node": ResourceName("tasks_per_node"),
     "tasks_per_gpu": ResourceName("tasks_per_gpu"),
+    "ntasks_per_gpu": _read_as("tasks_per_gpu", "tasks_per_gpu"),
+    "launch": ResourceName("launch"),
+    "mpi": ResourceName("mpi"),
     "tasks_per_element": ResourceName("tasks_per_element"),
     "slurm_partition": ResourceName("partition"),
     "slurm_account": ResourceName("account"),
@@ -77,7 +80,6 @@ RESOURCES: dict[str, ResourceName] = {
     "slurm_extra": ResourceName("extra"),
     "requeue": ResourceName("requeue"),
     "slurm_requeue": _read_as("requeue", "requeue"),
-    "mpi": ResourceName(None),
     "mpi_tasks": ResourceName(None, "it has no effect: write `tasks`"),
     "threads": ResourceName(None, "it has no effect: use the rule's `threads:`"),
     "tmpdir": ResourceName(None),
@@ -103,6 +105,8 @@ MEANT = {
     "time_min": "runtime",
     "mounts": "binds",
     "container_engine": "engine",
+    "ntasks": "tasks",
+    "ntasks_per_node": "tasks_per_node",
 }
 
 
@@ -199,11 +203,17 @@ def _at_least(least: int) -> Callable[[object], tuple[object, str]]:
     return adapt
 
 
+def _launcher(value: object) -> tuple[object, str]:
+    """Accept `mpi=True`: the Slurm plugin asks only whether it is set."""
+    return (str(value) if value else "") if isinstance(value, bool) else value, ""
+
+
 #: Setting → what its resource's value becomes, and what to say about it.
 _ADAPT: dict[str, Callable[[object], tuple[object, str]]] = {
     "account": _first_account,
     "gpu": _gpu,
     "extra": _extra,
+    "mpi": _launcher,
     "cpus_per_task": _at_least(1),
     "cpus_per_gpu": _at_least(0),
     "tasks_per_gpu": _at_least(0),

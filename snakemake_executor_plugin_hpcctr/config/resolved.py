@@ -49,6 +49,10 @@ REQUEST = {
 }
 
 
+#: Settings that say how many processes a job has.
+PROCESSES = ("tasks", "tasks_per_node", "tasks_per_gpu")
+
+
 @dataclass(frozen=True)
 class Layer:
     """Settings from one place.
@@ -122,6 +126,16 @@ class Resolved:
     def tmpdir(self) -> str | None:
         """The folder that hpcctr.yaml names for TMPDIR; Snakemake's resource is not in it."""
         return self.values.get("tmpdir") or None
+
+    @property
+    def launcher(self) -> tuple[str, ...]:
+        """What starts the command once for each task; () if nobody says."""
+        return cast("tuple[str, ...]", self.values.get("launch", ()))
+
+    @property
+    def mpi(self) -> str:
+        """The launcher that the command itself starts; "" if none."""
+        return cast("str", self.values.get("mpi", ""))
 
     @property
     def tasks_per_element(self) -> int | None:
@@ -301,6 +315,7 @@ class _Merged:
         if "clean_env" not in self.values:
             self.values["clean_env"], self.origin["clean_env"] = False, DEFAULT
         self._finish_cpus(threads)
+        self._check_launchers()
         self._warn_of_request()
 
     def _finish_cpus(self, threads: int) -> None:
@@ -327,6 +342,27 @@ class _Merged:
         get = self.values.get
         on_nodes = (get("tasks_per_node") or 0) * (get("nodes") or 1)
         return get("tasks") or (get("tasks_per_gpu") or 0) * gpus or on_nodes or 1
+
+    def _check_launchers(self) -> None:
+        """Refuse two launchers, one inside the other, and one that is not told how many.
+
+        Raises:
+            ConfigError: Names the setting, and where it was set.
+        """
+        mpi, launch = self.values.get("mpi"), self.values.get("launch")
+        if mpi and launch:
+            raise ConfigError(
+                f"`mpi={mpi}` and `launch={' '.join(launch)}` would start each process twice",
+                where=self.origin["launch"],
+                next_step="keep `mpi` where the command itself starts the launcher "
+                "(`{resources.mpi} -n {resources.tasks} …`), `launch` where hpcctr is to",
+            )
+        if mpi and not any(self.values.get(name) for name in PROCESSES):
+            raise ConfigError(
+                f"`mpi={mpi}` is set, but not how many processes the job has",
+                where=self.origin["mpi"],
+                next_step="add `tasks=N` (processes in all) or `tasks_per_node=N`",
+            )
 
     def _warn_of_request(self) -> None:
         if self.values.get("gpu") and self.values.get("tasks", 1) > 1:

@@ -6,9 +6,11 @@ and a row in tests/conformance.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.engines import apptainer, enroot, host, pyxis
+from snakemake_executor_plugin_hpcctr.engines.step import launcher_argv
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.engines.base import Engine, Launch
@@ -29,4 +31,7 @@ def launch(task: Task) -> Launch:
         EngineError: The engine cannot express a bind, path or option of the task.
         ImageError: The engine cannot start an image of this format.
     """
-    return ENGINES[task.engine].launch(task)
+    start = ENGINES[task.engine].launch(task)
+    if task.engine == "pyxis":  # its own command line begins with srun
+        return start
+    return replace(start, launcher=launcher_argv(task))

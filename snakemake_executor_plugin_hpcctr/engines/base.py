@@ -43,6 +43,8 @@ class Launch:
         before: Done first, once per node.
         after: Commands for the end of the task, e.g. the removal of its container.
         contained: Whether the command must find itself in another root file system.
+        launcher: Command line that starts `argv` once for each process of the task; empty for a
+            single process, or where `argv` begins with it.
     """
 
     argv: tuple[str, ...]
@@ -52,6 +54,7 @@ class Launch:
     before: OncePerNode | None = None
     after: tuple[tuple[str, ...], ...] = ()
     contained: bool = True
+    launcher: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.engines.base import Launch
 from snakemake_executor_plugin_hpcctr.engines.paths import all_binds, need_image, refuse
+from snakemake_executor_plugin_hpcctr.engines.step import is_srun, launcher_argv, step_argv
+from snakemake_executor_plugin_hpcctr.errors import EngineError
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.task import (
@@ -33,12 +35,10 @@ LINK_ADVICE = (
 
 
 def launch(task: Task) -> Launch:
-    """Return `srun --container-…`: one step, one task, the CPUs of the job."""
+    """Return `srun --container-…`: one step, of one process or of all that the task asks for."""
     image = need_image(task, *FORMATS)
     options = task.options.pyxis
-    cpus = task.resources.cpus_per_task
-    argv = ["srun", "--nodes=1", "--ntasks=1", f"--cpus-per-task={cpus}", "--kill-on-bad-exit=1"]
-    argv += _image_flags(image, options)
+    argv = [*_step(task), *_image_flags(image, options)]
     argv.append("--container-mounts=" + ",".join(_mount(task, b) for b in all_binds(task)))
     argv.append(_switch("mount-home", on=options.mount_home))
     argv.append(_switch("entrypoint", on=options.entrypoint))
@@ -54,6 +54,16 @@ def launch(task: Task) -> Launch:
         if values:
             argv.append(f"--container-{name}=" + ",".join(values))
     return Launch(argv=(*argv, *options.extra_args), env={"ENROOT_LOGIN_SHELL": "no"})
+
+
+def _step(task: Task) -> tuple[str, ...]:
+    if task.launcher and not is_srun(task.launcher):
+        raise EngineError(
+            f"engine pyxis is a part of srun, and cannot be started by `{task.launcher[0]}`",
+            where=f"rule {task.rule}",
+            next_step='write `launch="srun"`, or use the engine apptainer or enroot',
+        )
+    return launcher_argv(task) or step_argv(task)
 
 
 def _image_flags(image: Image, options: PyxisOptions) -> list[str]:

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 #: Where the tasks' own folders are made on the nodes.
 SCRATCH_BASE = "/tmp"  # noqa: S108 (a unique folder of mode 700 is made in it)
 NO_ARRAY = 1
+LONELY = (
+    'and its command is started once, on the first: set `launch="srun"` to start it on each, or '
+    "`mpi` if it starts the others itself"
+)
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,7 @@ class Session:
             benchmark=bridge.is_measured(job),
             repeats=captured.repeats,
             engine=engine,
+            launcher=() if bridge.needs_snakemake(job) else self._launcher(rule, engine, resolved),
             image=image if contained else None,
             binds=container_binds(self.place, captured, bridge.own_paths(job), resolved.binds)
             if contained
@@ -152,6 +157,20 @@ class Session:
         )
         launch(task)  # what the engine cannot express is this job's error, not the whole wave's
         return task
+
+    def _launcher(self, rule: str, engine: EngineName, resolved: Resolved) -> tuple[str, ...]:
+        """Return what starts the command once for each process.
+
+        With pyxis that goes without saying: its command line is one of srun's.
+        """
+        asked = resolved.resources
+        if resolved.launcher or resolved.mpi:
+            return resolved.launcher
+        if engine == "pyxis":
+            return () if asked.is_one_process else ("srun",)
+        if (asked.nodes or 1) > 1:
+            self._warn_once(rule, (f"it asks for {asked.nodes} nodes, {LONELY}",))
+        return ()
 
     def _image_and_engine(
         self, job: Any, rule: str, resolved: Resolved

@@ -19,6 +19,8 @@
 #   hpcctr_declared   `export` lines of what the command must find
 #   hpcctr_command    the command
 #   hpcctr_measured   1: a command with `benchmark:`, see measure.sh; may be unset
+#   hpcctr_ranks      1: started once for each of the allocation's processes, see ranks.sh; may be unset
+#   hpcctr_launcher   what starts them, unless the engine does; may be unset
 # and the functions hpcctr_files (writes the engine's files), hpcctr_once (work done once per node)
 # and hpcctr_after (clean-up).
 
@@ -111,10 +113,13 @@ hpcctr_write_inside() {
     printf '[ -n "${PYTHONNOUSERSITE+x}" ] || export PYTHONNOUSERSITE=1\n'
     printf '[ -n "${HOME+x}" ] || '
     hpcctr_export_line HOME
-    for name in ${!SLURM_@} CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES GPU_DEVICE_ORDINAL "${hpcctr_pass[@]}"; do
+    ((hpcctr_ranks)) || for name in ${!SLURM_@} CUDA_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES HIP_VISIBLE_DEVICES GPU_DEVICE_ORDINAL; do
       [[ -z ${!name+x} ]] || hpcctr_export_line "$name"
     done
-    printf '%s' "$hpcctr_declared"
+    for name in "${hpcctr_pass[@]}"; do
+      [[ -z ${!name+x} ]] || hpcctr_export_line "$name"
+    done
+    printf '%s%s' "$hpcctr_meeting" "$hpcctr_declared"
   } >"$hpcctr_scratch/environment" \
     && printf '%s\n' "$hpcctr_command" >"$hpcctr_scratch/command" \
     && hpcctr_files || hpcctr_fail scratch "cannot write to $hpcctr_scratch"
@@ -142,6 +147,10 @@ hpcctr_engine_env() {
 }
 
 hpcctr_start() {
+  if ((hpcctr_ranks)); then
+    hpcctr_start_ranks
+    return
+  fi
   if ((${#hpcctr_launch[@]} == 0)); then
     hpcctr_start_on_host
     return
@@ -162,7 +171,7 @@ hpcctr_start_on_host() {
   set -m
   (
     ((!hpcctr_clean)) || hpcctr_clear_host
-    eval "$hpcctr_declared"
+    eval "$hpcctr_meeting$hpcctr_declared"
     cd -- "$hpcctr_workdir" || exit
     if ((${#hpcctr_command} < 30000)); then # characters of up to 4 bytes; the kernel takes 128 KiB
       exec "$hpcctr_shell" -c "$hpcctr_command"
@@ -191,21 +200,32 @@ hpcctr_clear_host() {
 # command on the host is told as a group. A signal to end that comes before the command's start is
 # kept for it (others are warnings).
 hpcctr_forward() {
-  local first= others= told=()
   hpcctr_signalled=$1
   if [[ ! ${hpcctr_target-} ]]; then
     [[ $1 != TERM && $1 != INT ]] || hpcctr_pending=$1
-    return
-  fi
-  if ((${#hpcctr_launch[@]} == 0)); then
-    first=$hpcctr_pid
-  elif [[ -s $hpcctr_scratch/pid ]]; then
-    read -r first others <"$hpcctr_scratch/pid"
-  fi
-  if [[ $first && -r /proc/$first/task/$first/children ]]; then
-    hpcctr_audience "$1" "$(kill -l "$1")" "$first" 2>/dev/null
-    ((${#told[@]} == 0)) || kill -s "$1" "${told[@]}" 2>/dev/null
+  elif ((hpcctr_ranks && hpcctr_wide)); then
+    hpcctr_on_nodes signal "$1"
   else
+    hpcctr_forward_here "$1"
+  fi
+}
+
+hpcctr_forward_here() {
+  local first others line lines=() seen= told=()
+  if ((${#hpcctr_launch[@]} == 0 && !hpcctr_ranks)); then
+    lines=("$hpcctr_pid")
+  elif [[ -s $hpcctr_scratch/pid ]]; then
+    mapfile -t lines <"$hpcctr_scratch/pid"
+  fi
+  for line in "${lines[@]}"; do
+    first=${line%% *} others=${line#"$first"}
+    [[ $first && -r /proc/$first/task/$first/children ]] || continue
+    seen=1
+    hpcctr_audience "$1" "$(kill -l "$1")" "$first" 2>/dev/null
+  done
+  if [[ $seen ]]; then
+    ((${#told[@]} == 0)) || kill -s "$1" "${told[@]}" 2>/dev/null
+  elif [[ $hpcctr_target ]]; then
     kill -s "$1" -- "$hpcctr_target" 2>/dev/null
   fi
 }
@@ -281,9 +301,14 @@ hpcctr_write_marker() {
 }
 
 hpcctr_run() {
-  local signal
+  local signal part=${HPCCTR_PART-}
   hpcctr_setup= hpcctr_detail= hpcctr_code=1 hpcctr_pid= hpcctr_pending= hpcctr_records= hpcctr_process_env=()
-  hpcctr_library=${BASH_SOURCE[0]%/*}
+  hpcctr_library=${BASH_SOURCE[0]%/*} hpcctr_script=${BASH_SOURCE[1]} hpcctr_meeting=
+  hpcctr_ranks=${hpcctr_ranks:-0} hpcctr_wide=$((${SLURM_JOB_NUM_NODES:-1} > 1))
+  if ((hpcctr_ranks || hpcctr_wide)); then
+    source "$hpcctr_library/ranks.sh" || return
+    [[ ! $part ]] || hpcctr_become_part "$part"
+  fi
   hpcctr_now
   hpcctr_started=$hpcctr_time
   hpcctr_read_memory
@@ -291,20 +316,32 @@ hpcctr_run() {
   for signal in TERM INT HUP USR1 USR2; do
     trap "hpcctr_last_signal=$signal; hpcctr_forward $signal" "$signal"
   done
-  if hpcctr_check_node && hpcctr_make_scratch; then
-    if [[ ${hpcctr_measured-} ]]; then
-      source "$hpcctr_library/measure.sh" && hpcctr_run_measured
-    else
-      hpcctr_start && hpcctr_wait
-    fi
-  fi
+  hpcctr_execute
   if [[ -O $hpcctr_scratch && -s $hpcctr_scratch/setup-failed ]]; then
     { IFS= read -r hpcctr_setup; IFS= read -r hpcctr_detail; } <"$hpcctr_scratch/setup-failed"
   fi
+  ((!hpcctr_ranks)) || hpcctr_read_ranks
+  ((!hpcctr_wide || hpcctr_code == 0)) || hpcctr_clean_nodes
   hpcctr_write_marker
-  ((${#hpcctr_process_env[@]} == 0)) || hpcctr_after
+  ((!hpcctr_wide || hpcctr_code)) || hpcctr_clean_nodes
+  ((hpcctr_wide || ${#hpcctr_process_env[@]} == 0)) || hpcctr_after
   [[ ! -O $hpcctr_scratch ]] || rm -rf -- "$hpcctr_scratch"
   exit "$hpcctr_code"
+}
+
+# Make the node ready, then start the command and wait for its end, once or as often as a benchmark
+# repeats it.
+hpcctr_execute() {
+  if ((hpcctr_ranks || hpcctr_wide)); then
+    hpcctr_prepare
+  else
+    hpcctr_check_node && hpcctr_make_scratch
+  fi || return 0
+  if [[ ${hpcctr_measured-} ]]; then
+    source "$hpcctr_library/measure.sh" && hpcctr_run_measured
+  else
+    hpcctr_start && hpcctr_wait
+  fi
 }
 
 # Run several tasks one after another in one element: pairs of script and log. Each task writes

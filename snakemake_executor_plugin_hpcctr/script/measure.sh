@@ -8,10 +8,14 @@
 #                     written, CPU ms; `-` where nothing was seen
 
 hpcctr_run_measured() {
-  local command
-  for command in "$hpcctr_command" "${hpcctr_again[@]}"; do
-    hpcctr_command=$command hpcctr_code=1
-    [[ ! -e $hpcctr_scratch/pid ]] || : >"$hpcctr_scratch/pid"
+  local repeat
+  for ((repeat = -1; repeat < ${#hpcctr_again[@]}; repeat++)); do
+    hpcctr_code=1
+    if ((repeat >= 0)); then
+      hpcctr_command=${hpcctr_again[repeat]}
+      [[ ! -e $hpcctr_scratch/pid ]] || : >"$hpcctr_scratch/pid"
+      ((!hpcctr_ranks)) || hpcctr_next_repeat "$repeat" || return
+    fi
     hpcctr_start || return
     hpcctr_measure_begin
     hpcctr_wait
@@ -84,7 +88,7 @@ hpcctr_sample_until_end() {
 hpcctr_find_roots() {
   local first rest
   hpcctr_roots=("$hpcctr_pid")
-  ((${#hpcctr_launch[@]})) && [[ -s $hpcctr_scratch/pid ]] || return 0
+  ((${#hpcctr_launch[@]} || hpcctr_ranks)) && [[ -s $hpcctr_scratch/pid ]] || return 0
   hpcctr_roots=()
   while read -r first rest; do
     hpcctr_roots+=("$first")

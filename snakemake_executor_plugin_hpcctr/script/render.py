@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.task import Task
 
 #: Static parts of every task, copied once into the folder of a run.
-LIBRARY = ("hpcctr.sh", "inside.sh", "measure.sh")
+LIBRARY = ("hpcctr.sh", "inside.sh", "measure.sh", "ranks.sh")
 #: The engine's own environment, or its programs would not find what they made.
 ENGINE = 'env -i "${hpcctr_process_env[@]}"'
 
@@ -59,7 +59,9 @@ def render_task(task: Task, launch: Launch, *, number: str, library: str, marker
             array("hpcctr_sources", _sources(task, launch)) + "\n",
             array("hpcctr_pass", task.pass_env) + "\n",
             array("hpcctr_launch", launch.argv) + "\n",
-            array("hpcctr_launch_env", (f"{k}={v}" for k, v in launch.env.items())) + "\n\n",
+            array("hpcctr_launch_env", (f"{k}={v}" for k, v in launch.env.items())) + "\n",
+            _ranks(launch) if task.launcher else "",
+            "\n",
             _functions(launch),
             "# What the command finds in its environment:\n",
             f"hpcctr_read hpcctr_declared {declared}\n{declared_body}\n",
@@ -69,6 +71,10 @@ def render_task(task: Task, launch: Launch, *, number: str, library: str, marker
             "\nhpcctr_run\n",
         ]
     )
+
+
+def _ranks(launch: Launch) -> str:
+    return "hpcctr_ranks=1\n" + array("hpcctr_launcher", launch.launcher) + "\n"
 
 
 def _benchmark(task: Task) -> str:

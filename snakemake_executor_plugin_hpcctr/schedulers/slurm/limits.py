@@ -16,7 +16,6 @@ from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.errors import SubmitError
 from snakemake_executor_plugin_hpcctr.schedulers.gres import parse_gpus
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.parse import parse_duration
-from snakemake_executor_plugin_hpcctr.schedulers.slurm.request import is_one_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,7 +111,7 @@ def places(resources: Resources, partitions: Mapping[str, Partition]) -> int | N
     None if the partitions are not known or the request spans nodes.
     """
     named = [partitions[name] for name in _wanted(resources, partitions) if name in partitions]
-    if not named or not is_one_process(resources):
+    if not named or not resources.is_one_process:
         return None
     return sum(_places_on(kind, resources) for one in named for kind in one.nodes) or None
 
@@ -223,7 +222,7 @@ def _on_one_node(resources: Resources) -> bool:
     """Tell whether all GPUs of the request must be in one node."""
     if resources.gpu is None:
         return True
-    return resources.nodes == 1 or is_one_process(resources)
+    return resources.nodes == 1 or resources.is_one_process
 
 
 def _memory_mb(resources: Resources) -> int:

@@ -49,13 +49,6 @@ def indices(submission: Submission) -> tuple[int, ...]:
     return find_pattern(submission.scripts).indices if len(submission.scripts) > 1 else ()
 
 
-def is_one_process(resources: Resources) -> bool:
-    """Tell whether the request leaves it at one process on one node."""
-    return not any(
-        (resources.nodes, resources.tasks, resources.tasks_per_node, resources.tasks_per_gpu)
-    )
-
-
 def tag_of(comment: str) -> str:
     """Return the tag of the submission to which a job's comment belongs."""
     return comment.split(" ", 1)[0]
@@ -116,7 +109,7 @@ def _nodes(resources: Resources) -> int | None:
     and two there, of which the task's process sees the first two (seen with 22.05).
     """
     many_gpus = resources.gpu is not None and resources.gpu.count > 1
-    return 1 if many_gpus and is_one_process(resources) else resources.nodes
+    return 1 if many_gpus and resources.is_one_process else resources.nodes
 
 
 def _gpus(gpu: Gpu | None) -> str | None:
