@@ -5,9 +5,10 @@ Order is precedence, from what is certain to what is likely:
 1. SCRIPT: what the task's own script says of a failure before the command;
 2. SCHEDULER: memory, then what the scheduler says of the end;
 3. FILES: a full disk, and logs or folders that the node cannot reach;
-4. ENGINE: the engine's own words, believed only with an exit code that the engine uses;
-5. COMMAND: the command's exit codes 126 and 127, then its last words;
-6. END: signals, other exit codes, tasks that vanished.
+4. LAUNCH: what launchers of several processes say;
+5. ENGINE: the engine's own words, believed only with an exit code that the engine uses;
+6. COMMAND: the command's exit codes 126 and 127, then its last words;
+7. END: signals, other exit codes, tasks that vanished.
 
 A new cause is a row in one of the `rules_` files, a word in `evidence.Cause`, a line in
 RETRYABLE, an entry in the catalogue (docs/reference/diagnosis.md) and a case in
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from snakemake_executor_plugin_hpcctr.diagnosis.evidence import Cause, Diagnosis
 from snakemake_executor_plugin_hpcctr.diagnosis.rules_command import COMMAND
 from snakemake_executor_plugin_hpcctr.diagnosis.rules_engine import ENGINE
+from snakemake_executor_plugin_hpcctr.diagnosis.rules_launch import LAUNCH
 from snakemake_executor_plugin_hpcctr.diagnosis.rules_scheduler import END, FILES, SCHEDULER
 from snakemake_executor_plugin_hpcctr.diagnosis.rules_script import SCRIPT
 from snakemake_executor_plugin_hpcctr.diagnosis.text import facts
@@ -57,7 +59,7 @@ RETRYABLE: Mapping[Cause, bool] = {
     Cause.LOST: True,
 }
 
-ROWS: tuple[Row, ...] = (*SCRIPT, *SCHEDULER, *FILES, *ENGINE, *COMMAND, *END)
+ROWS: tuple[Row, ...] = (*SCRIPT, *SCHEDULER, *FILES, *LAUNCH, *ENGINE, *COMMAND, *END)
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:

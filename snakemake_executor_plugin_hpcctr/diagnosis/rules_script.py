@@ -37,6 +37,13 @@ SCRIPT: tuple[Row, ...] = (
         "engine (`resources: engine=…`), or load its module before you start Snakemake",
     ),
     Row(
+        Cause.COMMAND_NOT_FOUND,
+        setup("launcher_missing"),
+        "The task's processes cannot be started: there is no program {what} on {node}",
+        'with `launch="srun"` the task needs Slurm (`--hpcctr-scheduler local` has none); another '
+        "launcher must be installed on the nodes, or its module loaded before you start Snakemake",
+    ),
+    Row(
         Cause.IMAGE_MISSING,
         setup("image_missing"),
         "The image {what} does not exist on {node}",

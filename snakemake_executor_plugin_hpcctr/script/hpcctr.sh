@@ -204,7 +204,7 @@ hpcctr_forward() {
   if [[ ! ${hpcctr_target-} ]]; then
     [[ $1 != TERM && $1 != INT ]] || hpcctr_pending=$1
   elif ((hpcctr_ranks && hpcctr_wide)); then
-    hpcctr_on_nodes signal "$1"
+    hpcctr_on_nodes signal "$1" || hpcctr_forward_here "$1"
   else
     hpcctr_forward_here "$1"
   fi

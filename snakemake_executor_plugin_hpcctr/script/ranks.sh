@@ -13,10 +13,11 @@
 # A name of the first node by which others reach it, and a port that is the job's own: as Enroot's
 # hook for PyTorch, above the ports that the kernel gives to clients.
 hpcctr_find_meeting() {
-  local name=${SLURMD_NODENAME:-$HOSTNAME}
+  local kernel
   if [[ ! ${HPCCTR_MASTER-} ]]; then
-    ((!hpcctr_wide)) || getent hosts "$name" >/dev/null || name=$HOSTNAME
-    HPCCTR_MASTER=$name
+    read -r kernel </proc/sys/kernel/hostname # Slurm sets HOSTNAME to its own name of the node
+    HPCCTR_MASTER=${SLURMD_NODENAME:-$kernel}
+    getent hosts "$HPCCTR_MASTER" >/dev/null || ! getent hosts "$kernel" >/dev/null || HPCCTR_MASTER=$kernel
   fi
   hpcctr_meeting="export MASTER_ADDR='$HPCCTR_MASTER' MASTER_PORT=$((61000 + ${SLURM_JOB_ID:-$$} % 4536))
 export NNODES=${SLURM_JOB_NUM_NODES:-1} NODE_RANK=\"\${SLURM_NODEID:-0}\"
@@ -33,10 +34,10 @@ hpcctr_on_nodes() {
   local nodes=$SLURM_JOB_NUM_NODES
   hpcctr_said=$(
     unset ${!SLURM_NTASKS@} SLURM_NPROCS SLURM_TASKS_PER_NODE SLURM_CPUS_PER_TASK SLURM_TRES_PER_TASK \
-      SLURM_CPUS_PER_GPU SLURM_GPUS_PER_TASK SLURM_DISTRIBUTION
+      SLURM_CPUS_PER_GPU SLURM_GPUS_PER_TASK SLURM_DISTRIBUTION ${!SLURM_MEM_@}
     export HPCCTR_PART=$1 HPCCTR_SIGNAL=${2-} HPCCTR_MASTER HPCCTR_REPEAT
-    exec srun --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 --cpus-per-task=1 --overlap --mpi=none \
-      --input=none /bin/bash "$hpcctr_script"
+    exec srun --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 --cpus-per-task=1 --overlap --mem=0 \
+      --mpi=none --input=none /bin/bash "$hpcctr_script"
   )
 }
 
