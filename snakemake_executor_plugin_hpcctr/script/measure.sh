@@ -61,14 +61,14 @@ hpcctr_count_cpu() {
 # One line per sample: the greatest memory and CPU time so far, the bytes of now.
 hpcctr_sample_until_end() {
   local root wake pause samples=0 found= top_rss=0 top_vms=0 top_uss=0 top_pss=0 top_cpu=0
-  local rss vms uss pss in out ticks others
+  local rss vms uss pss in out ticks others base_in=0 base_out=0 base_ticks=0
   exec {wake}<> <(:) # nobody writes to it: a pause that starts no process
   while [[ -d /proc/$hpcctr_pid ]]; do
     rss=0 vms=0 uss=0 pss=0 in=0 out=0 ticks=0 others=
     hpcctr_find_roots
     for root in "${hpcctr_roots[@]}"; do hpcctr_sample "$root"; done
     if ((vms)); then
-      ((samples += 1, ticks *= 10, vms /= 1024))
+      ((samples += 1, ticks = (ticks - base_ticks) * 10, vms /= 1024, in -= base_in, out -= base_out))
       ((top_rss >= rss)) || top_rss=$rss
       ((top_vms >= vms)) || top_vms=$vms
       ((top_uss >= uss)) || top_uss=$uss
@@ -84,17 +84,47 @@ hpcctr_sample_until_end() {
 }
 
 # The processes at whose top the command stands: in a container those of the container, once they have
-# told their numbers, and nothing of the engine around them.
+# told their numbers, and nothing of the engine around them. Of a job with several processes, those of
+# its steps on this node, which srun does not start itself.
 hpcctr_find_roots() {
   local first rest
   hpcctr_roots=("$hpcctr_pid")
-  ((${#hpcctr_launch[@]} || hpcctr_ranks)) && [[ -s $hpcctr_scratch/pid ]] || return 0
+  if ((${#hpcctr_launch[@]} == 0 && !hpcctr_ranks)); then
+    ((${SLURM_NTASKS:-1} == 1 && !hpcctr_wide)) || hpcctr_find_steps
+    return 0
+  fi
+  [[ -s $hpcctr_scratch/pid ]] || return 0
   hpcctr_roots=()
   while read -r first rest; do
     hpcctr_roots+=("$first")
     others+=" $rest "
+    [[ $found == *" $first "* ]] || hpcctr_find_base "$first"
   done <"$hpcctr_scratch/pid"
-  [[ $found ]] || found=1 top_rss=0 top_vms=0 top_uss=0 top_pss=0 top_cpu=0
+}
+
+# What a process did before it became the command's does not count: with pyxis it unpacked the image.
+hpcctr_find_base() {
+  local text= fields
+  [[ $found ]] || samples=0 top_rss=0 top_vms=0 top_uss=0 top_pss=0 top_cpu=0
+  found+=" $1 "
+  IFS= read -r -d '' text <"/proc/$1/stat"
+  fields=(${text##*) })
+  ((base_ticks += fields[13] + fields[14]))
+  IFS= read -r -d '' text <"/proc/$1/io"
+  [[ ! $text =~ read_bytes:\ ([0-9]+) ]] || ((base_in += BASH_REMATCH[1]))
+  [[ ! $text =~ write_bytes:\ ([0-9]+) ]] || ((base_out += BASH_REMATCH[1]))
+}
+
+hpcctr_find_steps() {
+  local file title list child
+  for file in /proc/[0-9]*/cmdline; do
+    IFS= read -r -d '' title <"$file"
+    [[ $title == "slurmstepd: [$SLURM_JOB_ID."[0-9]* ]] || continue
+    for list in "${file%cmdline}"task/*/children; do
+      IFS= read -r -d '' child <"$list"
+      hpcctr_roots+=($child)
+    done
+  done
 }
 
 # Add a process and those below it. Bytes and CPU time of children that ended are in their parent's.
