@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ SRUN = "srun"
 
 def is_srun(launcher: tuple[str, ...]) -> bool:
     """Whether a launcher is Slurm's own, which knows the allocation."""
-    return bool(launcher) and posixpath.basename(launcher[0]) == SRUN
+    return bool(launcher) and launcher[0].rpartition("/")[2] == SRUN
 
 
 def launcher_argv(task: Task) -> tuple[str, ...]:

@@ -296,8 +296,8 @@ hpcctr_write_marker() {
   times >"$path.part" && { read -r _ _; read -r hpcctr_user hpcctr_system; } <"$path.part"
   printf '%s\n' "exit=$hpcctr_code" "setup=${hpcctr_setup-}" "started=$hpcctr_started" "ended=$hpcctr_time" \
     "host=${SLURMD_NODENAME:-$HOSTNAME}" "job=${SLURM_JOB_ID-}" "user=${hpcctr_user-}" "system=${hpcctr_system-}" \
-    "peak=$hpcctr_peak" "oom=$hpcctr_oom" "signal=${hpcctr_last_signal-}" "detail=${hpcctr_detail//$'\n'/ }" \
-    ${hpcctr_records:+"measured=$hpcctr_records"} >"$path.part" && mv -f -- "$path.part" "$path"
+    "peak=$hpcctr_peak" "oom=$hpcctr_oom" ${hpcctr_records:+"measured=$hpcctr_records"} \
+    "signal=${hpcctr_last_signal-}" "detail=${hpcctr_detail//$'\n'/ }" >"$path.part" && mv -f -- "$path.part" "$path"
 }
 
 hpcctr_run() {

@@ -387,6 +387,49 @@ def test_the_same_script_runs_again(place: Place) -> None:
     assert not Path(task.scratch).exists()
 
 
+# --- several processes, and what they use --------------------------------------------------
+
+
+def two_ranks(place: Place) -> tuple[str, ...]:
+    """Return a launcher of two ranks: srun for pyxis, for others one that needs no Slurm."""
+    if place.kind.engine == "pyxis":
+        return ("srun", "--ntasks=2", "--overcommit")
+    return ("sh", "-c", 'for r in 0 1; do PMI_RANK=$r PMI_SIZE=2 "$@" || exit; done', "sh")
+
+
+def test_each_rank_is_contained_and_knows_its_number(place: Place) -> None:
+    """A launcher starts the engine once per rank; each finds its number and all else."""
+    task = place.task(
+        'echo "$RANK/$WORLD_SIZE $DECLARED $(test -w "$TMPDIR" && pwd)"',
+        launcher=two_ranks(place),
+        env={"DECLARED": "it's 'declared'"},
+    )
+    ran = place.run(task, AMBIENT if place.kind.engine != "pyxis" else {})
+    rest = f"it's 'declared' {place.path}"
+    assert [f"0/2 {rest}", f"1/2 {rest}"] == sorted(ran.out.splitlines())
+    assert (0, True, []) == (ran.code, ran.marker.success, ran.left)
+    assert not Path(task.scratch).exists()
+
+
+def test_the_first_rank_that_fails_gives_the_exit_code(place: Place) -> None:
+    """The others are ended, and what becomes of them is not the task's exit code."""
+    ran = place.run(place.task("exit $((RANK == 0 ? 5 : 0))", launcher=two_ranks(place)))
+    assert (5, 5) == (ran.code, ran.marker.exit_code)
+
+
+def test_a_benchmark_counts_the_command_alone(place: Place) -> None:
+    """Memory of the command and its children; the engine around it does not count."""
+    hold = "import time; x = bytearray(b'x') * (60 << 20); time.sleep(1)"
+    command = f'python3 -c "{hold}"; true'
+    ran = place.run(place.task(command, benchmark=True, repeats=("true",)))
+    first, second = ran.marker.measured
+    assert first.rss_mb
+    assert 60 < first.rss_mb < 110
+    assert 1 <= first.seconds
+    assert (second.rss_mb or 0) < 60
+    assert (ran.out, ran.err, ran.left) == ("", "", [])
+
+
 # --- what stops a task before its command ------------------------------------------------
 
 

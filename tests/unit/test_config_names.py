@@ -50,7 +50,11 @@ def test_page_lists_the_names() -> None:
         ({"tasks_per_gpu": -1}, {"tasks_per_gpu": 0}),
         ({"gpu_manufacturer": "amd"}, {"gpu_vendor": "amd"}),
         ({"pyxis_args": "--a"}, {"pyxis.extra_args": "--a"}),
-        ({"mpi": "srun", "tmpdir": "/t", "disk_mb": 5, "own": 1}, {}),
+        ({"tmpdir": "/t", "disk_mb": 5, "own": 1}, {}),
+        ({"mpi": "srun", "tasks": 2}, {"mpi": "srun", "tasks": 2}),
+        ({"mpi": True}, {"mpi": "True"}),
+        ({"mpi": False}, {"mpi": ""}),
+        ({"launch": "srun --mpi=pmi2"}, {"launch": "srun --mpi=pmi2"}),
         ({"gpu": None}, {}),
     ],
 )
@@ -66,6 +70,11 @@ def test_accepted_unchanged(resources: dict[str, object], expected: dict[str, ob
     [
         ({"gpus": 2}, {"gpu": 2}, "resource `gpus`: it is read as `gpu`: write `gpu`"),
         ({"nvidia_gpu": 2}, {"gpu": 2}, "resource `nvidia_gpu`: it is read as `gpu`: write `gpu`"),
+        (
+            {"ntasks_per_gpu": 2},
+            {"tasks_per_gpu": 2},
+            "resource `ntasks_per_gpu`: it is read as `tasks_per_gpu`: write `tasks_per_gpu`",
+        ),
         ({"node": 2}, {"nodes": 2}, "resource `node`: it is read as `nodes`: write `nodes`"),
         ({"mpi_tasks": 2}, {}, "resource `mpi_tasks`: it has no effect: write `tasks`"),
         ({"threads": 2}, {}, "resource `threads`: it has no effect: use the rule's `threads:`"),

@@ -152,6 +152,13 @@ def test_gpus_in_gres(gres: str, expected: tuple[int, str | None]) -> None:
         ({"engine": "docker"}, "rule train, resources: engine", "got 'docker'"),
         ({"slurm_extra": "--wrap=x"}, "rule train, resources: slurm_extra", "--wrap cannot"),
         ({"apptainer_args": "'"}, "rule train, resources: apptainer_args", "no partner"),
+        ({"mpi": "srun"}, "rule train, resources: mpi", "not how many processes"),
+        (
+            {"mpi": "srun", "launch": "srun -l", "tasks": 2},
+            "rule train, resources: launch",
+            "`mpi=srun` and `launch=srun -l` would start each process twice",
+        ),
+        ({"launch": "srun '"}, "rule train, resources: launch", "no partner"),
         ({"cluster": "a", "clusters": "b"}, "rule train", "set the same thing"),
         ({"gpu": "x", "mem_mb": -1}, "rule train", "2 problems"),
     ],
@@ -161,6 +168,13 @@ def test_bad_resource(resources: dict[str, object], where: str, what: str) -> No
     error = refused("", resources)
     assert where == error.where
     assert what in error.what
+
+
+def test_launchers() -> None:
+    """`launch` is split into words, `mpi` is kept as it is; neither is set by default."""
+    assert ((), "") == (resolved("").launcher, resolved("").mpi)
+    assert ("srun", "--mpi=pmi2") == resolved("", {"launch": "srun --mpi=pmi2"}).launcher
+    assert resolved("", {"mpi": "mpirun -x A", "tasks_per_node": 2}).mpi == "mpirun -x A"
 
 
 def test_gpus_in_two_ways_in_a_file() -> None:

@@ -116,6 +116,13 @@ BEFORE_THE_COMMAND = [
         "resources: engine=",
     ),
     Case(
+        "launcher not installed",
+        stopped("launcher_missing", "srun"),
+        Cause.COMMAND_NOT_FOUND,
+        "The task's processes cannot be started: there is no program srun on node n1",
+        "launch=",
+    ),
+    Case(
         "image missing",
         stopped("image_missing", "/home/ada/x.sif"),
         Cause.IMAGE_MISSING,
@@ -794,6 +801,41 @@ FROM_THE_ENGINE = [
 ]
 
 FROM_THE_COMMAND = [
+    Case(
+        "launcher of MPI not found",
+        command("/tmp/x/command: line 1: mpiexec: command not found\n", 127),
+        Cause.COMMAND_NOT_FOUND,
+        "The launcher of MPI is missing: there is no program mpiexec in the image x.sif",
+        "launch=",
+    ),
+    Case(
+        "srun in a container",
+        command("/tmp/x/command: 1: srun: not found\n", 127),
+        Cause.COMMAND_NOT_FOUND,
+        "The launcher of MPI is missing: there is no program srun in the image x.sif",
+        "launch=",
+    ),
+    Case(
+        "no such PMI",
+        command("srun: error: Invalid MPI type 'pmix_v9', --mpi=list for acceptable types\n"),
+        Cause.EXIT_CODE,
+        "Slurm has no support for MPI of the type `pmix_v9`",
+        "srun --mpi=list",
+    ),
+    Case(
+        "another PMI",
+        command("but OMPI was not built with SLURM's PMI support and therefore cannot\nexecute.\n"),
+        Cause.EXIT_CODE,
+        "The processes started, but MPI in the image x.sif and srun did not find each other",
+        "pmi2",
+    ),
+    Case(
+        "mpirun as root",
+        command("mpirun has detected an attempt to run as root.\n"),
+        Cause.EXIT_CODE,
+        "Open MPI's launcher refuses to run as root",
+        "ordinary user",
+    ),
     Case(
         "bash: command not found",
         command("/tmp/hpcctr-0-a-1/command: line 1: samtools: command not found\n", 127),

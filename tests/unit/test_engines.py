@@ -107,6 +107,18 @@ EVERYTHING = EngineOptions(
         extra_args=("--mpi=pmix",),
     ),
 )
+SHAPES: dict[str, tuple[Resources, list[str]]] = {
+    "one process": (Resources(cpus_per_task=4), ["--cpus-per-task=4"]),
+    "tasks": (Resources(tasks=4, nodes=2), ["--nodes=2", "--ntasks=4", "--cpus-per-task=1"]),
+    "tasks per node": (
+        Resources(nodes=2, tasks_per_node=3),
+        ["--nodes=2", "--ntasks-per-node=3", "--cpus-per-task=1"],
+    ),
+    "tasks per GPU": (
+        Resources(gpu=Gpu(count=4), tasks_per_gpu=1, cpus_per_task=2),
+        ["--cpus-per-task=2"],
+    ),
+}
 CREATED = EngineOptions(enroot=EnrootOptions(create=True))
 
 LAUNCHES: dict[str, Task] = {
@@ -329,3 +341,42 @@ def test_the_start_script_of_enroot_runs_the_command_alone() -> None:
         check=True,
     )
     assert done.stdout == b"a b||$x|"
+
+
+# --- several processes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("engine", get_args(EngineName))
+def test_srun_has_the_shape_of_the_request(engine: EngineName, shape: str) -> None:
+    """With `launch` the step has all processes; what the user adds to srun comes last."""
+    resources, flags = SHAPES[shape]
+    task = make_task(engine, launcher=("srun", "--mpi=pmi2"), resources=resources)
+    start = launch(task)
+    words = ("srun", *flags, "--kill-on-bad-exit=1", "--mpi=pmi2")
+    if engine == "pyxis":
+        assert (words, ()) == (start.argv[: len(words)], start.launcher)
+    else:
+        assert words == start.launcher
+        assert "srun" not in start.argv
+
+
+@pytest.mark.parametrize("engine", ["host", "apptainer", "enroot"])
+def test_another_launcher_is_taken_as_it_is(engine: EngineName) -> None:
+    """Whoever names mpirun says how many processes it is to start."""
+    words = ("mpirun", "-n", "4")
+    assert words == launch(make_task(engine, launcher=words)).launcher
+
+
+def test_pyxis_is_started_by_srun_alone() -> None:
+    """The engine is a part of srun: another launcher is refused by name."""
+    with pytest.raises(EngineError, match="cannot be started by `mpirun`") as raised:
+        launch(make_task("pyxis", launcher=("mpirun", "-n", "4")))
+    assert "launch=" in raised.value.next_step
+
+
+def test_without_a_launcher_there_is_one_process() -> None:
+    """A request of many processes is started once, unless `launch` says otherwise."""
+    task = make_task("pyxis", resources=Resources(nodes=2, tasks=4))
+    assert launch(task).argv[:3] == ("srun", "--nodes=1", "--ntasks=1")
+    assert launch(make_task("host", resources=Resources(tasks=4))).launcher == ()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_hpcctr.script.marker import Marker, parse_marker
+from snakemake_executor_plugin_hpcctr.script.marker import Marker, Measured, parse_marker
 
 WHOLE = {
     "exit": "0",
@@ -73,6 +73,24 @@ def test_success_is_exit_code_0_with_nothing_killed(
     marker = parse_marker(text(**changes))
     assert marker
     assert success == marker.success
+
+
+def test_each_run_of_a_benchmark_is_read() -> None:
+    """Memory arrives in MiB, bytes too, times in seconds; what was not seen is None."""
+    marker = parse_marker(
+        text(measured="100.5 102.0 2048 4096 1024 512 1048576 0 1250;102.0 102.25 - - - - - - 3;")
+    )
+    assert marker
+    assert marker.measured == (
+        Measured(1.5, 1.25, 2.0, 4.0, 1.0, 0.5, 1.0, 0.0),
+        Measured(0.25, 0.003),
+    )
+
+
+@pytest.mark.parametrize("record", ["1 2 3;", "1 2 x 1 1 1 1 1 1;", "a 2 1 1 1 1 1 1 1;"])
+def test_a_damaged_record_makes_no_marker(record: str) -> None:
+    """Numbers that are not there are no measurement, and no exception."""
+    assert parse_marker(text(measured=record)) is None
 
 
 @pytest.mark.parametrize("lines", range(len(WHOLE)))

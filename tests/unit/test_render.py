@@ -71,6 +71,13 @@ SCRIPTS: dict[str, Task] = {
         **CONTAINED,
     ),
     "pyxis": make_task(engine="pyxis", clean_env=True, **CONTAINED),
+    "ranks": make_task(
+        engine="apptainer",
+        launcher=("srun", "--mpi=pmi2"),
+        benchmark=True,
+        repeats=("python train.py 1\n",),
+        **CONTAINED | {"resources": Resources(nodes=2, tasks=4)},
+    ),
 }
 
 

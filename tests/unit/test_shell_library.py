@@ -619,3 +619,134 @@ def test_a_warning_does_not_end_a_series(node: Node) -> None:
         process.send_signal(signal.SIGUSR1)
         process.wait(10)
     assert codes(markers) == [5, 6]
+
+
+# --- benchmarks --------------------------------------------------------------------------
+
+HOLD = "python3 -c 'x = bytearray(b\"x\") * (60 << 20); import time; time.sleep(0.6)'"
+
+
+def test_a_benchmark_measures_the_command(node: Node) -> None:
+    """Memory is that of the command and what it starts, time that of the command alone."""
+    node.run(node.task(f"sleep 0.1; {HOLD}; true", benchmark=True))
+    marker = node.marker()
+    (measured,) = marker.measured
+    assert measured.rss_mb
+    assert measured.vms_mb
+    assert measured.uss_mb
+    assert measured.pss_mb
+    assert 60 < measured.uss_mb <= measured.pss_mb <= measured.rss_mb < measured.vms_mb
+    assert measured.rss_mb < 120
+    assert 0.7 <= measured.seconds <= marker.ended - marker.started
+    assert 0 < measured.cpu_s <= measured.seconds + 1
+
+
+def test_cpu_time_of_short_processes_counts(node: Node) -> None:
+    """What many programs used that ended between two samples is not lost."""
+    busy = "i=0; while ((i++ < 20000)); do :; done"
+    node.run(node.task(f"for n in 1 2 3; do ({busy}); done", benchmark=True))
+    marker = node.marker()
+    assert marker.cpu_s
+    assert marker.measured[0].cpu_s == pytest.approx(marker.cpu_s, rel=0.5, abs=0.05)
+
+
+def test_repeats_follow_until_one_fails(node: Node) -> None:
+    """Each repeat is its own command and has a record of its own; the failure is the task's."""
+    repeats = ("echo two >>ran; exit 4", "echo three >>ran")
+    node.run(node.task("echo one >>ran", benchmark=True, repeats=repeats))
+    assert (node.path / "ran").read_text() == "one\ntwo\n"
+    assert (2, 4) == (len(node.marker().measured), node.marker().exit_code)
+
+
+def test_only_benchmarks_are_measured(node: Node) -> None:
+    """Any other task reads nothing more than before, and has no record."""
+    (node.path / "measure.sh").unlink()
+    (node.path / "ranks.sh").unlink()
+    done = node.run(node.task("true"))
+    assert ((), "") == (node.marker().measured, done.stderr)
+
+
+def test_nothing_stays_of_a_measurement(node: Node) -> None:
+    """The shell that watches ends with the command, also when that ends at once."""
+    done = node.run(node.task("true", benchmark=True))
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert not (node.path / "scratch").exists()
+
+
+# --- several processes -------------------------------------------------------------------
+
+#: Starts two ranks one after the other, as a launcher of MPI does.
+TWO = ("sh", "-c", 'for r in 0 1; do PMI_RANK=$r PMI_SIZE=2 "$@" || exit; done', "sh")
+TWO_RANKS = Launch(argv=(), contained=False, launcher=TWO)
+
+
+def test_each_rank_finds_its_number(node: Node) -> None:
+    """RANK and WORLD_SIZE come from the launcher, the place to meet is the same for all."""
+    command = 'echo "$RANK $WORLD_SIZE $NNODES $NODE_RANK $MASTER_ADDR $MASTER_PORT $DECLARED"'
+    task = node.task(command, launcher=TWO, env={"DECLARED": "it's"})
+    done = node.run(task, TWO_RANKS, {"SLURM_JOB_ID": "17", "SLURMD_NODENAME": "localhost"})
+    place = "2 1 0 localhost 61017 it's"
+    assert done.stdout == f"0 {place}\n1 {place}\n"
+    assert (node.marker().success, done.stderr) == (True, "")
+
+
+def test_declared_variables_win_over_the_rendezvous(node: Node) -> None:
+    """A user who names a port knows why."""
+    task = node.task("echo $MASTER_PORT", launcher=TWO, env={"MASTER_PORT": "29500"})
+    assert node.run(task, TWO_RANKS).stdout == "29500\n" * 2
+
+
+def test_the_first_rank_that_fails_gives_the_exit_code(node: Node) -> None:
+    """What the launcher makes of it (srun: the greatest, that of killed ranks) does not count."""
+    launcher = (*TWO[:2], f"{TWO[2].removesuffix('|| exit; done')}; done; exit 143", "sh")
+    start = Launch(argv=(), contained=False, launcher=launcher)
+    node.run(node.task("exit $((RANK + 3))", launcher=launcher), start)
+    assert node.marker().exit_code == 3
+    assert not (node.path / "marker.failed").exists()
+
+
+def test_a_launcher_that_fails_by_itself_gives_its_own_code(node: Node) -> None:
+    """Where no rank came so far, the launcher's exit code is the task's."""
+    start = Launch(argv=(), contained=False, launcher=("false",))
+    node.run(node.task("true", launcher=("false",)), start)
+    assert node.marker().exit_code == 1
+
+
+def test_a_missing_launcher_is_named(node: Node) -> None:
+    """The task stops before anything is started."""
+    start = Launch(argv=(), contained=False, launcher=("no-such-launcher",))
+    node.run(node.task("touch started", launcher=("no-such-launcher",)), start)
+    marker = node.marker()
+    assert ("launcher_missing", "no-such-launcher") == (marker.setup, marker.detail)
+    assert not (node.path / "started").exists()
+
+
+def test_ranks_must_be_contained(node: Node) -> None:
+    """An engine that starts no container is noticed in each rank."""
+    start = Launch(argv=("env",), launcher=TWO)
+    node.run(node.task("touch started", launcher=TWO), start)
+    assert node.marker().setup == "not_contained"
+    assert not (node.path / "started").exists()
+
+
+def test_ranks_are_measured_and_repeated(node: Node) -> None:
+    """A benchmark of several processes has its records, each repeat its own command."""
+    task = node.task("echo a$RANK", launcher=TWO, benchmark=True, repeats=("echo b$RANK",))
+    assert node.run(task, TWO_RANKS).stdout == "a0\na1\nb0\nb1\n"
+    assert len(node.marker().measured) == 2
+
+
+def test_a_command_on_several_nodes_finds_the_place_to_meet(node: Node) -> None:
+    """A command that starts its processes itself has the rendezvous, but no rank."""
+    (node.path / "bin").mkdir()
+    srun = node.path / "bin" / "srun"
+    srun.write_text('#!/bin/sh\nwhile [ "$1" != /bin/bash ]; do shift; done\nexec "$@"\n')
+    srun.chmod(0o755)
+    environ = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "5", "SLURMD_NODENAME": "localhost"}
+    path = f"{srun.parent}:{os.environ['PATH']}"
+    done = node.run(
+        node.task("echo $NNODES $NODE_RANK $MASTER_PORT ${RANK-none}"),
+        environ={**environ, "PATH": path},
+    )
+    assert (done.stdout, done.stderr) == ("2 0 61005 none\n", "")
+    assert not (node.path / "scratch").exists()
