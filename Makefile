@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGE := snakemake_executor_plugin_hpcctr
 
-.PHONY: setup packages demo test oldest check bench clean
+.PHONY: setup packages mpi demo test oldest check bench clean
 
 setup: .venv/.installed
 
@@ -25,10 +25,15 @@ packages: setup
 	-$(BIN)/hpcctr lab packages --install
 	-$(BIN)/hpcctr lab apptainer
 
+# A compiler for MPI programs; without it, or without root, the tests that need one say so.
+mpi:
+	-[ "$$(id -u)" != 0 ] || [ -x /usr/bin/mpicc.mpich ] || DEBIAN_FRONTEND=noninteractive \
+	  apt-get install --yes --quiet --quiet --no-install-recommends mpich libmpich-dev
+
 demo: packages
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash workflows/train-evaluate/demo.sh
 
-test: packages check oldest
+test: packages mpi check oldest
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
 
 # Everything above runs with the newest Snakemake; this with the oldest that pyproject.toml allows.

@@ -48,7 +48,7 @@ class Evidence:
         exit_code: From the exit marker.
         setup_failure: The marker's own word if the task's script stopped before the command:
             `no_gpu`, `bind_missing`, `image_missing`, `engine_missing`, `launcher_missing`,
-            `not_contained`, `scratch`, `workdir_missing`; "" otherwise.
+            `no_slurm_job`, `not_contained`, `scratch`, `workdir_missing`; "" otherwise.
         setup_detail: What the script said with it, e.g. the missing path.
         oom_kills: Processes killed for memory in the task's cgroup.
         peak_mb: Peak memory, MiB.

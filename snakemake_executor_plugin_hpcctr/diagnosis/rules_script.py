@@ -40,8 +40,14 @@ SCRIPT: tuple[Row, ...] = (
         Cause.COMMAND_NOT_FOUND,
         setup("launcher_missing"),
         "The task's processes cannot be started: there is no program {what} on {node}",
-        'with `launch="srun"` the task needs Slurm (`--hpcctr-scheduler local` has none); another '
-        "launcher must be installed on the nodes, or its module loaded before you start Snakemake",
+        "it must be installed on the nodes, or its module loaded before you start Snakemake; "
+        "another one may be named: `resources: launch=…`",
+    ),
+    Row(
+        Cause.COMMAND_NOT_FOUND,
+        setup("no_slurm_job"),
+        "The task's processes cannot be started: srun needs a Slurm job, and the task runs outside",
+        'run it with `--hpcctr-scheduler slurm`, or write `launch="mpirun -n 4"`',
     ),
     Row(
         Cause.IMAGE_MISSING,

@@ -48,6 +48,9 @@ hpcctr_prepare() {
   if [[ $launcher ]] && ! type -P "$launcher" >/dev/null; then
     hpcctr_fail launcher_missing "$launcher"; return
   fi
+  if [[ ${launcher##*/} == srun && ! ${SLURM_JOB_ID-} ]]; then # it would ask Slurm for a job of its own
+    hpcctr_fail no_slurm_job "$launcher starts processes of a Slurm job, and this is none"; return
+  fi
   hpcctr_find_meeting
   if ((!hpcctr_wide)); then
     hpcctr_check_node && hpcctr_make_scratch && { ((!hpcctr_ranks)) || hpcctr_write_for_ranks; }

@@ -123,6 +123,13 @@ BEFORE_THE_COMMAND = [
         "launch=",
     ),
     Case(
+        "srun outside of Slurm",
+        stopped("no_slurm_job", "srun starts processes of a Slurm job, and this is none"),
+        Cause.COMMAND_NOT_FOUND,
+        "The task's processes cannot be started: srun needs a Slurm job, and the task runs outside",
+        "mpirun",
+    ),
+    Case(
         "image missing",
         stopped("image_missing", "/home/ada/x.sif"),
         Cause.IMAGE_MISSING,

@@ -750,3 +750,20 @@ def test_a_command_on_several_nodes_finds_the_place_to_meet(node: Node) -> None:
     )
     assert (done.stdout, done.stderr) == ("2 0 61005 none\n", "")
     assert not (node.path / "scratch").exists()
+
+
+def test_tasks_inside_a_larger_job_keep_to_their_node(node: Node) -> None:
+    """Under the scheduler `local` the nodes of the job around it are no task's own."""
+    environ = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "5", "HPCCTR_SCHEDULER": "local"}
+    done = node.run(node.task("echo ${NNODES-none}"), environ=environ)
+    assert (done.stdout, done.stderr) == ("none\n", "")
+
+
+def test_srun_is_not_asked_for_a_job_of_its_own(node: Node) -> None:
+    """Outside of Slurm jobs the task stops before srun could queue for one."""
+    (node.path / "srun").write_text("#!/bin/sh\ntouch started\n")
+    (node.path / "srun").chmod(0o755)
+    words = (str(node.path / "srun"),)
+    node.run(node.task("true", launcher=words), Launch(argv=(), contained=False, launcher=words))
+    assert node.marker().setup == "no_slurm_job"
+    assert not (node.path / "started").exists()
