@@ -190,7 +190,8 @@ def describe_request(resources: Resources) -> str:
     gpu = resources.gpu
     memory, per_cpu = resources.mem_mb, resources.mem_mb_per_cpu
     words = [
-        f"{cpus} CPU{'s' if cpus > 1 else ''}",
+        *_processes(resources),
+        f"{cpus} CPU{'s' if cpus > 1 else ''}" + ("" if resources.is_one_process else " per task"),
         f"{gpu.count} GPU{'s' if gpu.count > 1 else ''}" if gpu else "",
         describe_memory(memory) if memory else "",
         f"{describe_memory(per_cpu)} per CPU" if per_cpu else "",
@@ -198,3 +199,15 @@ def describe_request(resources: Resources) -> str:
         f"partition {resources.partition}" if resources.partition else "",
     ]
     return ", ".join(filter(None, words))
+
+
+def _processes(resources: Resources) -> list[str]:
+    """Say how many nodes and tasks a request of several processes has: `2 nodes`, `4 tasks`."""
+    counts = (
+        (resources.nodes, "node", ""),
+        (resources.tasks, "task", ""),
+        (resources.tasks_per_node, "task", " per node"),
+        (resources.tasks_per_gpu, "task", " per GPU"),
+    )
+    several = not resources.is_one_process
+    return [f"{n} {what}{'s' * (n > 1)}{each}" for n, what, each in counts if n and several]

@@ -170,6 +170,30 @@ def test_mpi_in_a_container(
     assert said_by(4) == sorted(ran.read("said"))
 
 
+@pytest.mark.usefixtures("apptainer")
+def test_mpi_without_slurm(
+    lab: Lab, mpich: MpiProgram, base_image: BaseImage, tmp_path: Path
+) -> None:
+    """With the scheduler `local`, MPI's own launcher starts the containers on this machine."""
+    ran = run(
+        lab,
+        tmp_path,
+        f"""
+        rule hybrid:
+            output: touch("done")
+            container: "{base_image.sif}"
+            resources: engine="apptainer", launch="{mpich.launcher} -n 2", tasks=2,
+                binds="{mpich.path.parent}"
+            shell: "LD_LIBRARY_PATH={mpich.libraries} {mpich.path} >>said; echo $RANK >>ranks"
+        """,
+        "--hpcctr-scheduler",
+        "local",
+    )
+    assert ran.result.code == 0, ran.result.said
+    assert said_by(2) == sorted(ran.read("said"))
+    assert ["0", "1"] == sorted(ran.read("ranks"))
+
+
 # --- ranks -------------------------------------------------------------------------------
 
 

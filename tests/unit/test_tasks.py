@@ -16,6 +16,7 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
     choose_engine,
     container_binds,
     declared_env,
+    describe_request,
     element_resources,
     job_name,
     own_tmpdir,
@@ -287,3 +288,20 @@ def test_many_short_tasks_share_elements(
     """Only short ones, only many more than can run at once, and never beyond an hour."""
     task = make_task(tasks_per_element=asked, resources=Resources(runtime_min=runtime_min))
     assert size == pack_size(task, tasks, parallel)
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        (Resources(cpus_per_task=2, runtime_min=5), "2 CPUs, 5 min"),
+        (Resources(tasks=1, nodes=1), "1 CPU"),
+        (Resources(tasks=4, nodes=2), "2 nodes, 4 tasks, 1 CPU per task"),
+        (
+            Resources(tasks_per_gpu=1, gpu=Gpu(count=2)),
+            "1 task per GPU, 1 CPU per task, 2 GPUs",
+        ),
+    ],
+)
+def test_a_request_is_described(resources: Resources, expected: str) -> None:
+    """Only what was asked for is told; several processes are told apart from their CPUs."""
+    assert expected == describe_request(resources)
