@@ -10,19 +10,27 @@
 #   signal    passes HPCCTR_SIGNAL on to the ranks of this node
 #   clean     tells what went wrong on this node, and removes the folder
 
-# A name of the first node by which others reach it, and a port that is the job's own: as Enroot's
-# hook for PyTorch, above the ports that the kernel gives to clients.
+# Where the processes meet: the first node, by a name or address that reaches it from the others, and a
+# port that is the job's own, as Enroot's hook for PyTorch chooses it, above those of clients.
 hpcctr_find_meeting() {
-  local kernel
+  local name=${SLURMD_NODENAME-} node
   if [[ ! ${HPCCTR_MASTER-} ]]; then
-    read -r kernel </proc/sys/kernel/hostname # Slurm sets HOSTNAME to its own name of the node
-    HPCCTR_MASTER=${SLURMD_NODENAME:-$kernel}
-    getent hosts "$HPCCTR_MASTER" >/dev/null || ! getent hosts "$kernel" >/dev/null || HPCCTR_MASTER=$kernel
+    [[ $name ]] || read -r name </proc/sys/kernel/hostname
+    if ! getent hosts "$name" >/dev/null; then
+      if ((!hpcctr_wide)); then
+        name=127.0.0.1
+      elif node=$(scontrol show node "$name") && [[ $node =~ NodeAddr=([^ ]+) ]]; then
+        name=${BASH_REMATCH[1]}
+      fi
+    fi
+    HPCCTR_MASTER=$name
   fi
   hpcctr_meeting="export MASTER_ADDR='$HPCCTR_MASTER' MASTER_PORT=$((61000 + ${SLURM_JOB_ID:-$$} % 4536))
-export NNODES=${SLURM_JOB_NUM_NODES:-1} NODE_RANK=\"\${SLURM_NODEID:-0}\"
+export NNODES=${SLURM_JOB_NUM_NODES:-1}
 "
-  ((!hpcctr_ranks)) || hpcctr_meeting+='export RANK="${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-${SLURM_PROCID:-0}}}"
+  # A command that starts its ranks itself would hand the first one's numbers on to all of them.
+  ((!hpcctr_ranks)) || hpcctr_meeting+='export NODE_RANK="${SLURM_NODEID:-0}"
+export RANK="${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-${SLURM_PROCID:-0}}}"
 export LOCAL_RANK="${OMPI_COMM_WORLD_LOCAL_RANK:-${MPI_LOCALRANKID:-${SLURM_LOCALID:-0}}}"
 export WORLD_SIZE="${OMPI_COMM_WORLD_SIZE:-${PMI_SIZE:-${SLURM_STEP_NUM_TASKS:-${SLURM_NTASKS:-1}}}}"
 '

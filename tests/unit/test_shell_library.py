@@ -745,10 +745,10 @@ def test_a_command_on_several_nodes_finds_the_place_to_meet(node: Node) -> None:
     environ = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "5", "SLURMD_NODENAME": "localhost"}
     path = f"{srun.parent}:{os.environ['PATH']}"
     done = node.run(
-        node.task("echo $NNODES $NODE_RANK $MASTER_PORT ${RANK-none}"),
+        node.task("echo $NNODES $MASTER_PORT ${NODE_RANK-none} ${RANK-none}"),
         environ={**environ, "PATH": path},
     )
-    assert (done.stdout, done.stderr) == ("2 0 61005 none\n", "")
+    assert (done.stdout, done.stderr) == ("2 61005 none none\n", "")
     assert not (node.path / "scratch").exists()
 
 
