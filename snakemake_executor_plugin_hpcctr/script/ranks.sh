@@ -109,7 +109,7 @@ hpcctr_read_ranks() {
   local code
   if read -r code 2>/dev/null <"$hpcctr_marker.failed"; then
     rm -f -- "$hpcctr_marker.failed"
-    ((hpcctr_code == 0)) || hpcctr_code=$code
+    hpcctr_code=$code
   fi
 }
 

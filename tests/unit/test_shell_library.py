@@ -767,3 +767,20 @@ def test_srun_is_not_asked_for_a_job_of_its_own(node: Node) -> None:
     node.run(node.task("true", launcher=words), Launch(argv=(), contained=False, launcher=words))
     assert node.marker().setup == "no_slurm_job"
     assert not (node.path / "started").exists()
+
+
+def test_a_signal_reaches_every_rank(node: Node) -> None:
+    """All ranks of this node are told, and each has the time to save its work."""
+    both = 'PMI_RANK=0 PMI_SIZE=2 "$@" & PMI_RANK=1 PMI_SIZE=2 "$@"; wait'
+    launcher = ("sh", "-c", both, "sh")
+    command = "trap 'sleep 0.1; touch saved.$RANK; exit 4' TERM; touch on.$RANK; sleep 10 & wait"
+    start = Launch(argv=(), contained=False, launcher=launcher)
+    script = node.write(node.task(command, launcher=launcher), start)
+    with subprocess.Popen(["bash", script], stdout=subprocess.DEVNULL) as process:
+        node.wait_for("on.0")
+        node.wait_for("on.1")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 4
+    assert (node.path / "saved.0").exists()
+    assert (node.path / "saved.1").exists()
+    assert "TERM" == node.marker().signal
