@@ -11,6 +11,16 @@ fail() {
   exit 1
 }
 
+# Become a command; a rank stays beside it, to tell how it ended.
+become() {
+  [ -n "$failed" ] || exec "$@"
+  trap : TERM INT HUP USR1 USR2 # not ignored: the command must be able to die of them
+  "$@"
+  code=$?
+  [ "$code" -eq 0 ] || (set -C && echo "$code" >"$failed") 2>/dev/null
+  exit "$code"
+}
+
 scratch=$1 workdir=$2 shell=$3 outside=$4 numbers=$5 failed=$6 variables=$7
 
 [ -n "$outside" ] || { read -r outside; read -r numbers; } <"$scratch/namespaces"
@@ -31,9 +41,4 @@ export PATH
 . "$scratch/environment"
 cd "$workdir" || fail workdir_missing "$workdir"
 command -v "$shell" >/dev/null 2>&1 || fail shell_missing "$shell"
-[ -n "$failed" ] || exec "$shell" "$scratch/command"
-trap : TERM INT HUP USR1 USR2 # not ignored: the command must be able to die of them
-"$shell" "$scratch/command"
-code=$?
-[ "$code" -eq 0 ] || (set -C && echo "$code" >"$failed") 2>/dev/null
-exit "$code"
+become "$shell" "$scratch/command"
