@@ -23,7 +23,7 @@ become() {
 
 scratch=$1 workdir=$2 shell=$3 outside=$4 numbers=$5 failed=$6 variables=$7
 
-[ -n "$outside" ] || { read -r outside; read -r numbers; } <"$scratch/namespaces"
+[ -z "$failed" ] || [ -n "$outside" ] || { read -r outside; read -r numbers; } <"$scratch/namespaces"
 inside=$(readlink /proc/self/ns/mnt 2>/dev/null)
 if [ -n "$inside" ] && [ "$inside" = "$outside" ]; then
   fail not_contained "the command would run on the bare host; the engine did not start a container"
