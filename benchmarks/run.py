@@ -1,11 +1,12 @@
 """Side by side on one lab: hpcctr, a raw sbatch array, and snakemake-executor-plugin-slurm.
 
     make bench                     everything; prints a Markdown table
-    python benchmarks/run.py --part peer      one part: array, peer, large or import
+    python benchmarks/run.py --part peer      one part: array, peer, kinds, large or import
 
 Every figure of a row comes from the same lab in the same run; repeated measurements alternate,
 and the median is shown. Wall time is from the start of the command until its end; for the raw
-array until the last output exists.
+array until the last output exists. What a job costs its node is counted by the Pythons that run
+there, each at its own end.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,24 @@ rule all:
 
 rule trivial:
     output: "out/{{i}}.txt"
-    shell: "echo {{wildcards.i}} > {{output}}"
+    {action}
+"""
+SHELL = 'shell: "echo {wildcards.i} > {output}"'
+#: Kinds of rules that need Python: name, action.
+KINDS = {
+    "script:": 'script: "write.py"',
+    "run:": 'run: open(output[0], "w").write(wildcards.i)',
+}
+SCRIPT = 'open(snakemake.output[0], "w").write(snakemake.wildcards.i)\n'
+#: Loaded by each Python; those of jobs leave their CPU seconds and peak memory in a folder.
+SITECUSTOMIZE = """
+import atexit, os, resource
+def leave():
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    text = f"{usage.ru_utime + usage.ru_stime} {usage.ru_maxrss / 1024}"
+    open(f"{os.environ['BENCH_USAGE']}/{os.getpid()}", "w").write(text)
+if "SLURM_JOB_ID" in os.environ and "BENCH_USAGE" in os.environ:
+    atexit.register(leave)
 """
 RAW = """#!/bin/bash
 #SBATCH --array=0-{last} --output=logs/%a.log --time=5 --mem=50
@@ -55,11 +73,16 @@ PEER_TUNED = [
 
 @dataclass(frozen=True)
 class Measured:
-    """What one command took: wall and CPU seconds, peak memory of its largest process, MiB."""
+    """What one command took: wall and CPU seconds, peak memory of its largest process, MiB.
+
+    On the nodes: CPU seconds of Python per job, and peak memory of the largest Python, MiB.
+    """
 
     wall_s: float
     cpu_s: float
     peak_mb: float
+    node_cpu_s: float = 0.0
+    node_mb: float = 0.0
 
 
 def measure(argv: list[str], folder: Path, limit_s: float = 1800) -> Measured:
@@ -74,17 +97,40 @@ def measure(argv: list[str], folder: Path, limit_s: float = 1800) -> Measured:
     return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def snakemake(jobs: int, root: Path, *flags: str) -> Measured:
+def snakemake(jobs: int, root: Path, *flags: str, action: str = SHELL) -> Measured:
     """Run `jobs` trivial jobs through Snakemake in a fresh folder."""
     folder = Path(tempfile.mkdtemp(dir=root))
-    (folder / "Snakefile").write_text(SNAKEFILE.format(n=jobs))
+    (folder / "Snakefile").write_text(SNAKEFILE.format(n=jobs, action=action))
+    (folder / "write.py").write_text(SCRIPT)
     argv = ["snakemake", "-j", str(jobs), *flags]
-    result = measure(argv, folder)
+    with usage_of_pythons(folder / "usage") as used:
+        result = measure(argv, folder)
+    if used:
+        cpu_s = sum(cpu for cpu, _ in used) / jobs
+        result = replace(result, node_cpu_s=cpu_s, node_mb=max(peak for _, peak in used))
     made = len(list((folder / "out").glob("*.txt")))
     if made != jobs:
         sys.exit(f"{made} of {jobs} outputs were made by {' '.join(argv)}")
     shutil.rmtree(folder)
     return result
+
+
+@contextmanager
+def usage_of_pythons(folder: Path) -> Iterator[list[tuple[float, float]]]:
+    """Collect CPU seconds and peak memory, MiB, of all Pythons that end in a job."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
+    saved = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), saved]))
+    os.environ["BENCH_USAGE"] = str(folder)
+    used: list[tuple[float, float]] = []
+    try:
+        yield used
+    finally:
+        os.environ["PYTHONPATH"] = saved
+    for file in folder.glob("[0-9]*"):
+        cpu_s, peak_mb = map(float, file.read_text().split())
+        used.append((cpu_s, peak_mb))
 
 
 def raw_array(jobs: int, root: Path) -> Measured:
@@ -140,7 +186,9 @@ def row(*cells: object) -> None:
 def show(case: str, contestant: str, found: Measured, ours: Measured) -> None:
     """Print one contestant's line."""
     head = (f"{found.cpu_s:.1f}", f"{found.peak_mb:.0f}") if found.peak_mb else ("", "")
-    row(case, contestant, f"{found.wall_s:.1f}", *head, f"{found.wall_s / ours.wall_s:.2f}")
+    ratio = f"{found.wall_s / ours.wall_s:.2f}"
+    node = (f"{found.node_cpu_s:.2f}", f"{found.node_mb:.0f}") if found.node_mb else ("", "")
+    row(case, contestant, f"{found.wall_s:.1f}", *head, ratio, *node)
 
 
 def compare_with_array(root: Path, repeats: int) -> None:
@@ -171,6 +219,20 @@ def compare_with_peer(root: Path) -> None:
             show(case, f"slurm plugin, {words}", peer, ours)
 
 
+def compare_kinds(root: Path) -> None:
+    """Compare rules that need Python on the node with the Slurm plugin, tuned."""
+    jobs = 20
+    for kind, action in KINDS.items():
+        ours = snakemake(jobs, root, *HPCCTR, *PEER_REQUEST, action=action)
+        wait_until_idle()
+        case = f"{jobs} trivial `{kind}` jobs"
+        show(case, "hpcctr", ours, ours)
+        with config_in_its_default_place():
+            peer = snakemake(jobs, root, *PEER, *PEER_TUNED, *PEER_REQUEST, action=action)
+            wait_until_idle()
+        show(case, "slurm plugin, tuned", peer, ours)
+
+
 @contextmanager
 def config_in_its_default_place() -> Iterator[None]:
     """Link slurm.conf to where Slurm looks by itself: the peer takes SLURM_CONF from its jobs."""
@@ -194,7 +256,7 @@ def measure_large(root: Path) -> None:
 def main() -> None:
     """Measure everything, or one part, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--part", choices=["array", "peer", "large", "import"])
+    parser.add_argument("--part", choices=["array", "peer", "kinds", "large", "import"])
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as name:
@@ -208,11 +270,13 @@ def main() -> None:
             "array": lambda: compare_with_array(root, arguments.repeats),
             "large": lambda: measure_large(root),
             "peer": lambda: compare_with_peer(root),
+            "kinds": lambda: compare_kinds(root),
             "import": lambda: row("import of the plugin", "hpcctr", f"{import_cost_ms():.1f} ms"),
         }
         try:
-            row("case", "contestant", "wall s", "head CPU s", "head MiB", "ratio to hpcctr")
-            row(*["---"] * 6)
+            head = ("wall s", "head CPU s", "head MiB", "ratio to hpcctr")
+            row("case", "contestant", *head, "node CPU s per job", "node MiB")
+            row(*["---"] * 8)
             for part, run in parts.items():
                 if arguments.part in {None, part}:
                     run()

@@ -29,6 +29,7 @@ KEYS = {
     "scheduler": "scheduler",
     "engine": "engine",
     "config": "",
+    "python": "python",
     "image_dir": "image_dir",
     "binds": "defaults: {binds: …}",
     "account": "defaults: {account: …}",

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.bridge.place import needs_runner, why_snakemake
+
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.script.marker import Marker, Measured
 
@@ -14,8 +16,8 @@ SCRIPT = re.compile(r"/[^\s'\"]*/\.snakemake/scripts/tmp[a-z0-9_]+\.[^\s'\"]+")
 
 
 def write_benchmark(workflow: Any, job: Any, marker: Marker) -> None:
-    """Write the job's `benchmark:` file from what was measured on the node, one record per run."""
-    if job.is_group() or not job.benchmark or not marker.measured:
+    """Write the job's `benchmark:` file, one record per run; the runner writes its own."""
+    if needs_runner(workflow, job) or not job.benchmark or not marker.measured:
         return
     from snakemake.benchmark import write_benchmark_records  # noqa: PLC0415 (start-up time)
 
@@ -48,8 +50,8 @@ def _record(job: Any, measured: Measured) -> Any:
 
 
 def is_cached(workflow: Any, job: Any) -> bool:
-    """Whether the job's outputs belong into the between-workflow cache."""
-    if job.is_group() or workflow.workflow_settings.cache is None:
+    """Whether the job's outputs belong into the between-workflow cache, by this process."""
+    if workflow.workflow_settings.cache is None or why_snakemake(workflow, job):
         return False
     return bool(job.rule.cache and job.rule.cache.output)
 

@@ -13,16 +13,6 @@ def is_group(job: Any) -> bool:
     return bool(job.is_group())
 
 
-def needs_snakemake(job: Any) -> bool:
-    """Whether the job can only run where Snakemake runs: groups and `run:` blocks."""
-    return is_group(job) or (bool(job.is_run) and not job.is_template_engine)
-
-
-def is_measured(job: Any) -> bool:
-    """Whether the job's command is to be measured; Snakemake on the node measures by itself."""
-    return not needs_snakemake(job) and job.benchmark is not None
-
-
 def name_of(job: Any) -> str:
     """Return the rule's name, or `group_NAME`."""
     return f"group_{job.groupid}" if is_group(job) else str(job.rule.name)
@@ -140,6 +130,16 @@ def source_folders(workflow: Any) -> tuple[str, ...]:
     folders = [workflow.basedir, workflow.sourcecache.cache_path]
     folders.append(workflow.sourcecache.runtime_cache_path)
     return tuple(dict.fromkeys(os.path.abspath(f) for f in folders if f and os.path.isdir(f)))  # noqa: PTH100, PTH112 (as the rest)
+
+
+def lost_image(job: Any, ours: str | None) -> bool:
+    """Whether a job of Snakemake's on a node names an image that is not Snakemake's to start.
+
+    Args:
+        job: A job of one rule.
+        ours: The image that hpcctr.yaml gives it.
+    """
+    return bool(job.container_img_url or ours) and job.container_img is None
 
 
 def contained_member(job: Any) -> str | None:

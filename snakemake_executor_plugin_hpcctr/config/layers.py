@@ -77,6 +77,7 @@ class General:
     Args:
         scheduler: `slurm` or `local`.
         array: `auto`, `off`, or the largest number of tasks in one array.
+        python: Python of the nodes; None if nobody names one.
         image_dir: Absolute folder for pulled images; None if nobody names one.
         log_dir: Absolute folder for the tasks' logs; None if nobody names one.
         keep_logs: Which logs stay: `all` or `failed`.
@@ -85,6 +86,7 @@ class General:
 
     scheduler: str = "slurm"
     array: str | int = AUTO
+    python: str | None = None
     image_dir: Path | None = None
     log_dir: Path | None = None
     keep_logs: str = "all"
@@ -281,7 +283,9 @@ def _general(sources: list[Source]) -> General:
     """Take each setting of the run from the strongest source that has it."""
     found: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    places: dict[str, Place] = {name: (name,) for name in ("scheduler", "array", "image_dir")}
+    places: dict[str, Place] = {
+        name: (name,) for name in ("scheduler", "python", "array", "image_dir")
+    }
     places |= {name: place for place, name in FLAGS.items()}
     for name, place in places.items():
         origin[name] = DEFAULT

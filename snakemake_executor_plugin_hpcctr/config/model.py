@@ -104,6 +104,14 @@ def _path(value: object, context: Surroundings) -> str:
     return os.path.normpath(os.path.join(context.base, path))  # noqa: PTH118 (text in, text out)
 
 
+def _program(value: object, context: Surroundings) -> str:
+    """Return a path made absolute; a bare name is looked for where the program runs."""
+    program = _text(value)
+    if not program:
+        raise ConfigError("expected a program, got nothing")
+    return _path(program, context) if program[0] in "~$" or "/" in program else program
+
+
 def _image(value: object, context: Surroundings) -> str:
     reference = _text(value)
     return _path(reference, context) if texts.is_image_file(reference) else reference
@@ -352,6 +360,9 @@ class HpcctrConfig(Section):
         "What runs the tasks: slurm, or local (this machine)."
     )
     engine: Engines | None = _about("Engines in order of preference, for `auto`.")
+    python: Annotated[str, _checked(_program), WithJsonSchema({"type": "string"})] | None = _about(
+        "Python of the nodes, for jobs that need Snakemake there: a path, or a program's name."
+    )
     image_dir: Path | None = _about("Folder for pulled images.")
     images: dict[str, ImageReference] | None = _about("Short names for image references.")
     logs: LogSettings | None = _about("Logs of the tasks.")

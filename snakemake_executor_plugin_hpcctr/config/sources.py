@@ -216,7 +216,9 @@ def command_line_source(cli: Mapping[str, object], around: Surroundings) -> Sour
     """
     given = {name: value for name, value in cli.items() if value is not None}
     data: dict[str, Any] = {
-        name: given.pop(name) for name in ("scheduler", "image_dir", "array") if name in given
+        name: given.pop(name)
+        for name in ("scheduler", "python", "image_dir", "array")
+        if name in given
     }
     logs = {"dir": given.pop("log_dir", None), "keep": given.pop("keep_logs", None)}
 

@@ -29,6 +29,7 @@ class Cause(Enum):
     NOT_CONTAINED = "not_contained"
     ENGINE_MISSING = "engine_missing"
     ENGINE_FAILED = "engine_failed"
+    RUNNER = "runner"
     LOG_NOT_WRITABLE = "log_not_writable"
     NO_SHARED_FOLDER = "no_shared_folder"
     DISK_FULL = "disk_full"

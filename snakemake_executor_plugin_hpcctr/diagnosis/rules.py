@@ -5,9 +5,10 @@ Order is precedence, from what is certain to what is likely:
 1. SCRIPT: what the task's own script says of a failure before the command;
 2. SCHEDULER: memory, then what the scheduler says of the end;
 3. FILES: a full disk, and logs or folders that the node cannot reach;
-4. LAUNCH: what launchers of several processes say;
+4. RUNNER: Snakemake's Python did not start on the node; LAUNCH: what launchers of several
+   processes say;
 5. ENGINE: the engine's own words, believed only with an exit code that the engine uses;
-6. COMMAND: the command's exit codes 126 and 127, then its last words;
+6. COMMAND: the command's exit codes 126 and 127, then its last words; BLOCK: errors of `run:`;
 7. END: signals, other exit codes, tasks that vanished.
 
 A new cause is a row in one of the `rules_` files, a word in `evidence.Cause`, a line in
@@ -23,6 +24,7 @@ from snakemake_executor_plugin_hpcctr.diagnosis.evidence import Cause, Diagnosis
 from snakemake_executor_plugin_hpcctr.diagnosis.rules_command import COMMAND
 from snakemake_executor_plugin_hpcctr.diagnosis.rules_engine import ENGINE
 from snakemake_executor_plugin_hpcctr.diagnosis.rules_launch import LAUNCH
+from snakemake_executor_plugin_hpcctr.diagnosis.rules_runner import BLOCK, RUNNER
 from snakemake_executor_plugin_hpcctr.diagnosis.rules_scheduler import END, FILES, SCHEDULER
 from snakemake_executor_plugin_hpcctr.diagnosis.rules_script import SCRIPT
 from snakemake_executor_plugin_hpcctr.diagnosis.text import facts
@@ -51,6 +53,7 @@ RETRYABLE: Mapping[Cause, bool] = {
     Cause.NOT_CONTAINED: False,
     Cause.ENGINE_MISSING: False,
     Cause.ENGINE_FAILED: True,
+    Cause.RUNNER: False,
     Cause.LOG_NOT_WRITABLE: False,
     Cause.NO_SHARED_FOLDER: False,
     Cause.DISK_FULL: True,
@@ -59,7 +62,10 @@ RETRYABLE: Mapping[Cause, bool] = {
     Cause.LOST: True,
 }
 
-ROWS: tuple[Row, ...] = (*SCRIPT, *SCHEDULER, *FILES, *LAUNCH, *ENGINE, *COMMAND, *END)
+ROWS: tuple[Row, ...] = (
+    *(*SCRIPT, *SCHEDULER, *FILES, *RUNNER, *LAUNCH),
+    *(*ENGINE, *COMMAND, *BLOCK, *END),
+)
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:

@@ -86,9 +86,7 @@ class Executor(RemoteExecutor):
 
         if self._session is None:
             pace.drop_job_rate(self.workflow)
-            self._session = session.open_session(
-                self.workflow, self.executor_settings, self.envvars(), self.logger
-            )
+            self._session = session.open_session(self)
         return self._session
 
     def _task_of(self, session: Session, job: Any) -> Task | None:
@@ -102,7 +100,7 @@ class Executor(RemoteExecutor):
             if finish.fetch_from_cache(self.workflow, job):
                 self.report_job_success(SubmittedJobInfo(job))
                 return None
-            return session.task_of(job, settled, self.format_job_exec)
+            return session.task_of(job, settled)
         except EngineMissing:
             raise
         except HpcctrError as error:

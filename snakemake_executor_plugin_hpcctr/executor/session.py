@@ -8,8 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snakemake_executor_plugin_hpcctr.bridge import capture as bridge_capture
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
+from snakemake_executor_plugin_hpcctr.bridge.capture import capture
+from snakemake_executor_plugin_hpcctr.bridge.place import (
+    check_job,
+    check_shared,
+    has_block,
+    is_measured,
+    needs_runner,
+    why_snakemake,
+)
+from snakemake_executor_plugin_hpcctr.bridge.runner import Runner
 from snakemake_executor_plugin_hpcctr.config.layers import default_layers, resolve
 from snakemake_executor_plugin_hpcctr.engines import launch
 from snakemake_executor_plugin_hpcctr.errors import EngineError, EngineMissing
@@ -34,8 +43,9 @@ from snakemake_executor_plugin_hpcctr.trace.folder import STATE, new_run
 from snakemake_executor_plugin_hpcctr.trace.store import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
+    from snakemake_executor_plugin_hpcctr.bridge.capture import Captured
     from snakemake_executor_plugin_hpcctr.config.layers import Layers, Resolved
     from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler
     from snakemake_executor_plugin_hpcctr.task import EngineName, Image
@@ -47,6 +57,10 @@ NO_ARRAY = 1
 LONELY = (
     'and its command is started once, on the first: set `launch="srun"` to start it on each, or '
     "`mpi` if it starts the others itself"
+)
+NOT_CONTAINED = (
+    "its `run:` block runs in Snakemake's own Python, outside of the container, as with any "
+    "executor; with `--sdm apptainer` its shell() calls run inside"
 )
 
 
@@ -80,6 +94,7 @@ class Session:
     submitter: Submitter
     live: Registry
     follower: Follower
+    runner: Runner
     largest: int
     warn: Callable[[str], None]
     pass_env: tuple[str, ...] = ()
@@ -94,6 +109,7 @@ class Session:
         Raises:
             HpcctrError: Something that the user wrote cannot be used.
         """
+        check_job(self.workflow, job)
         resolved = resolve(
             bridge.name_of(job),
             bridge.resources_of(job),
@@ -107,13 +123,12 @@ class Session:
         tmpdir = bridge.give_tmpdir(job, resolved.tmpdir or own_tmpdir(scratch))
         return Settled(resolved, scratch, tmpdir)
 
-    def task_of(self, job: Any, settled: Settled, spawn: Callable[[Any], str]) -> Task:
+    def task_of(self, job: Any, settled: Settled) -> Task:
         """Turn a job into a task: engine, image, command, binds.
 
         Args:
             job: Snakemake's job or group.
             settled: What `settle` said of it.
-            spawn: Returns the command line that runs the job with Snakemake on the node.
 
         Raises:
             HpcctrError: Something that the user wrote cannot be used.
@@ -121,14 +136,7 @@ class Session:
         """
         rule, resolved = settled.resolved.rule, settled.resolved
         image, engine = self._image_and_engine(job, rule, resolved)
-        if bridge.needs_snakemake(job):
-            captured = bridge_capture.Captured(command=spawn(job), interpreter="/bin/bash")
-        else:
-            try:
-                captured = bridge_capture.capture(self.workflow, job, contained=engine != "host")
-            finally:
-                # Snakemake makes TMPDIR where it prepares a job; the task makes it on its node.
-                drop_empty(own_tmpdir(settled.scratch), settled.scratch)
+        captured = self._captured(job, settled, engine)
         contained = engine != "host"
         task = Task(
             key=bridge.durable_key(job),
@@ -137,10 +145,12 @@ class Session:
             attempt=job.attempt,
             command=captured.command,
             interpreter=captured.interpreter,
-            benchmark=bridge.is_measured(job),
+            benchmark=is_measured(self.workflow, job),
             repeats=captured.repeats,
             engine=engine,
-            launcher=() if bridge.needs_snakemake(job) else self._launcher(rule, engine, resolved),
+            launcher=()
+            if needs_runner(self.workflow, job)
+            else self._launcher(rule, engine, resolved),
             image=image if contained else None,
             binds=container_binds(self.place, captured, bridge.own_paths(job), resolved.binds)
             if contained
@@ -172,11 +182,30 @@ class Session:
             self._warn_once(rule, (f"it asks for {asked.nodes} nodes, {LONELY}",))
         return ()
 
+    def _captured(self, job: Any, settled: Settled, engine: EngineName) -> Captured:
+        """Return the command of a job, whatever its kind: captured here, or the runner's.
+
+        Args:
+            job: Snakemake's job or group.
+            settled: What `settle` said of it.
+            engine: What starts the container.
+
+        Raises:
+            Exception: Whatever Snakemake raises about the job.
+        """
+        try:
+            if needs_runner(self.workflow, job):
+                return self.runner.captured(job)
+            return capture(self.workflow, job, contained=engine != "host")
+        finally:
+            # Snakemake makes TMPDIR where it prepares a job; the task makes it on its node.
+            drop_empty(own_tmpdir(settled.scratch), settled.scratch)
+
     def _image_and_engine(
         self, job: Any, rule: str, resolved: Resolved
     ) -> tuple[Image | None, EngineName]:
-        if bridge.needs_snakemake(job):
-            _refuse_lost_container(job)
+        if needs_runner(self.workflow, job):
+            self._check_lost_container(job, rule, resolved)
             return None, "host"
         wanted = bridge.image_of(job) or resolved.image
         if wanted is None:
@@ -195,6 +224,22 @@ class Session:
             return None, "host"
         return self.images.ready(image, engine), engine
 
+    def _check_lost_container(self, job: Any, rule: str, resolved: Resolved) -> None:
+        """Refuse a job whose container nobody would start; a `run:` block never runs in one."""
+        _refuse_lost_member(job)
+        if bridge.is_group(job) or not bridge.lost_image(job, resolved.image):
+            return
+        reason = why_snakemake(self.workflow, job)
+        if has_block(job):
+            self._warn_once(rule, (NOT_CONTAINED,))
+        elif reason:
+            raise EngineError(
+                f"Snakemake itself has to run it on its node, because {reason}, and there it "
+                "starts no container without --sdm apptainer",
+                where=f"rule {rule}",
+                next_step="add `--sdm apptainer`, or share more with --shared-fs-usage",
+            )
+
     def _warn_once(self, rule: str, warnings: tuple[str, ...]) -> None:
         for sentence in warnings:
             text = f"rule {rule}: {sentence}"
@@ -210,18 +255,17 @@ class Session:
             self.folder.remove()
 
 
-def open_session(workflow: Any, settings: Any, envvars: Mapping[str, str], say: Any) -> Session:
+def open_session(executor: Any) -> Session:
     """Read the configuration, make the run folder and connect the parts.
 
     Args:
-        workflow: Snakemake's workflow.
-        settings: ExecutorSettings of this run.
-        envvars: Variables that the workflow declares with `envvars:`.
-        say: A logger with `info` and `warning`.
+        executor: Snakemake's executor, which is ours.
 
     Raises:
         HpcctrError: A configuration file, flag or folder cannot be used.
     """
+    workflow, settings, say = executor.workflow, executor.executor_settings, executor.logger
+    check_shared(workflow)
     workdir = Path.cwd()
     layers = default_layers(_command_line(settings), settings.config, workdir, os.environ)
     settled = layers.settings
@@ -250,13 +294,16 @@ def open_session(workflow: Any, settings: Any, envvars: Mapping[str, str], say: 
             queue_max_s=settings.poll_max,
             late_s=max(5.0, workflow.execution_settings.latency_wait),
         ),
+        runner=Runner(
+            executor, folder.specs, settled.python or executor.get_python_executable(), say
+        ),
         largest=array_limit(settled.array, scheduler),
         warn=say.warning,
-        pass_env=tuple(envvars),
+        pass_env=tuple(executor.envvars()),
     )
 
 
-def _refuse_lost_container(job: Any) -> None:
+def _refuse_lost_member(job: Any) -> None:
     member = bridge.contained_member(job)
     if member is not None:
         raise EngineError(
@@ -281,6 +328,6 @@ def _absolute(path: Path | None, workdir: Path) -> Path | None:
 
 def _command_line(settings: Any) -> dict[str, object]:
     """Return the settings that were given, by the names of hpcctr.yaml."""
-    names = ("scheduler", "engine", "image_dir", "binds", "account", "partition", "array")
+    names = ("scheduler", "engine", "python", "image_dir", "binds", "account", "partition", "array")
     given = {name: getattr(settings, name) for name in (*names, "log_dir", "keep_logs")}
     return {name: value for name, value in given.items() if value not in (None, [])}

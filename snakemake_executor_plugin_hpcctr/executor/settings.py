@@ -51,6 +51,14 @@ class ExecutorSettings(ExecutorSettingsBase):
             "env_var": True,
         },
     )
+    python: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "Python of the nodes for jobs that need Snakemake there (`run:` rules): a "
+            "path, or a name to be found there. Default: the one that runs Snakemake here",
+            "env_var": True,
+        },
+    )
     image_dir: Optional[Path] = field(
         default=None,
         metadata={

@@ -86,6 +86,11 @@ class RunFolder:
         """Return the path of a task's log; only the index differs within a submission."""
         return self.logs / rule / f"{self.run_id}.{number}.log"
 
+    @property
+    def specs(self) -> Path:
+        """The folder of what the runner gets to do."""
+        return self.path / "runner"
+
     def make(self) -> None:
         """Create the folders and the static parts of every script.
 
@@ -93,7 +98,7 @@ class RunFolder:
             ConfigError: A folder cannot be written.
         """
         try:
-            for name in ("tasks", "elements", "batch", "markers"):
+            for name in ("tasks", "elements", "batch", "markers", "runner"):
                 (self.path / name).mkdir(parents=True, exist_ok=True, mode=0o700)
             self.logs.mkdir(parents=True, exist_ok=True)
             probe = self.logs / f".write-test-{self.run_id}"

@@ -6,8 +6,15 @@ import pytest
 from snakemake.common.tests import TestWorkflowsLocalStorageBase
 
 from snakemake_executor_plugin_hpcctr import ExecutorSettings
+from tests.integration.workflow import ROOT
 
-pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab_environ")]
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab_environ", "nodes_import_hpcctr")]
+
+
+@pytest.fixture
+def nodes_import_hpcctr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the nodes find the package where this process has it from."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 class TestSlurm(TestWorkflowsLocalStorageBase):  # type: ignore[misc]  # Snakemake has no types

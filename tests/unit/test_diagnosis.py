@@ -64,6 +64,12 @@ def command(log: str = "", exit_code: int = 1, **more: Any) -> Evidence:
     return Evidence("apptainer", exit_code=exit_code, log_tail=log, **known)
 
 
+def on_host(log: str = "", exit_code: int = 1, **more: Any) -> Evidence:
+    """Return a task without a container that failed."""
+    known: dict[str, Any] = {"node": "n1", "state": "FAILED", **more}
+    return Evidence("host", exit_code=exit_code, log_tail=log, **known)
+
+
 def stopped(word: str, detail: str, **more: Any) -> Evidence:
     """Return a task whose script stopped before its command."""
     return Evidence(
@@ -1138,7 +1144,84 @@ FROM_THE_COMMAND = [
     ),
 ]
 
-CASES = [*BEFORE_THE_COMMAND, *FROM_THE_SCHEDULER, *FROM_THE_ENGINE, *FROM_THE_COMMAND]
+MISSING = (
+    "/opt/py: Error while finding module specification for "
+    "'snakemake_executor_plugin_hpcctr.runner' "
+    "(ModuleNotFoundError: No module named 'snakemake_executor_plugin_hpcctr')\n"
+)
+BLOCK = 'RuleException:\nValueError in file "/w/Snakefile", line 19:\nboo\n'
+
+FROM_THE_RUNNER = [
+    Case(
+        "no Python",
+        on_host("hpcctr: runner: no Python on this node: /opt/py\n", 127),
+        Cause.RUNNER,
+        "This job needs Snakemake on its node, and node n1 has no Python /opt/py",
+        "--hpcctr-python",
+    ),
+    Case(
+        "a Python without hpcctr",
+        on_host(MISSING),
+        Cause.RUNNER,
+        "This job needs Snakemake on its node, and /opt/py on node n1 does not have it, or "
+        "lacks hpcctr",
+        "`python:` in hpcctr.yaml",
+    ),
+    Case(
+        "a Python without Snakemake",
+        on_host("hpcctr: runner: /opt/py has no Snakemake: No module named 'snakemake'\n", 2),
+        Cause.RUNNER,
+        "This job needs Snakemake on its node, and /opt/py on node n1 does not have it, or "
+        "lacks hpcctr",
+        "install both",
+    ),
+    Case(
+        "another Snakemake",
+        on_host("hpcctr: runner: /opt/py has Snakemake 9.17.0, not 9.27.1\n", 2),
+        Cause.RUNNER,
+        "The node's Snakemake is not the one that you started: /opt/py has Snakemake 9.17.0, not "
+        "9.27.1",
+        "the same version",
+    ),
+    Case(
+        "no file for the runner",
+        on_host("hpcctr: runner: the job's file cannot be read: [Errno 2] No such file: 'x'\n", 2),
+        Cause.NO_SHARED_FOLDER,
+        "The task could not start on node n1: the job's file cannot be read: [Errno 2] No such "
+        "file: 'x'",
+        "share",
+    ),
+    Case(
+        "an error in a run: block",
+        on_host(BLOCK),
+        Cause.EXIT_CODE,
+        'The rule\'s own code failed: ValueError in file "/w/Snakefile", line 19',
+        "below that one",
+    ),
+    Case(
+        "no memory in a run: block",
+        on_host(BLOCK.replace("ValueError", "MemoryError"), mem_mb=100),
+        Cause.OUT_OF_MEMORY,
+        "The command could not get the memory that it wanted (MemoryError); the task asked for "
+        "100 MiB",
+        "mem_mb",
+    ),
+    Case(
+        "sys.exit in a run: block",
+        on_host("hpcctr: rule a: the run: block called sys.exit(3)\n", 3),
+        Cause.EXIT_CODE,
+        "The `run:` block ended itself: sys.exit(3)",
+        "any code but 0",
+    ),
+]
+
+CASES = [
+    *BEFORE_THE_COMMAND,
+    *FROM_THE_SCHEDULER,
+    *FROM_THE_ENGINE,
+    *FROM_THE_COMMAND,
+    *FROM_THE_RUNNER,
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
