@@ -224,6 +224,7 @@ class Task(Frozen):
         tasks_per_element: How many such tasks run one after another in one array element;
             None leaves it to hpcctr.
         tmpdir: Value of `$TMPDIR`: a folder in `scratch`, or one that the user names.
+        shared: Whether other tasks run at the same time in the same allocation.
     """
 
     key: str
@@ -247,9 +248,90 @@ class Task(Frozen):
     resources: Resources = Resources()
     tasks_per_element: int | None = Field(default=None, ge=1)
     options: EngineOptions = EngineOptions()
+    shared: bool = False
 
     @property
     def title(self) -> str:
         """Rule and wildcard values for people: `train (lr=0.1)`."""
         values = ", ".join(f"{name}={value}" for name, value in self.wildcards)
         return f"{self.rule} ({values})" if values else self.rule
+
+
+class NodeWork(Frozen):
+    """What Snakemake does around a job and, within a group, only the node can do.
+
+    Paths are relative to the working directory, or absolute.
+
+    Args:
+        shadow: The job's shadow folder, absolute; "" without one.
+        shadow_kind: How that is filled: `minimal`, `copy-minimal`, `shallow` or `full`.
+        shadow_inputs: Inputs that are not in it before the group runs.
+        products: Outputs and logs, which leave the shadow folder.
+        touches: Outputs that are touched.
+        local: Outputs that exist only on the node; older ones are removed, folders made.
+        taken: Outputs that must be there afterwards.
+    """
+
+    shadow: str = ""
+    shadow_kind: str = ""
+    shadow_inputs: tuple[str, ...] = ()
+    products: tuple[str, ...] = ()
+    touches: tuple[str, ...] = ()
+    local: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+
+
+class Member(Frozen):
+    """A task within a group.
+
+    Args:
+        task: The task; its own request says how much of the group's it needs.
+        after: Positions of the members that must have succeeded before it starts.
+        unit: Members of the same unit start together: they talk through a pipe or a service.
+        serves: Files that it makes if it is a service, which is ended when it is needed no more.
+        waits_for: Files of services that must be there before it starts.
+        work: What is to be done around it.
+    """
+
+    task: Task
+    after: tuple[int, ...] = ()
+    unit: int
+    serves: tuple[str, ...] = ()
+    waits_for: tuple[str, ...] = ()
+    work: NodeWork = NodeWork()
+
+
+class TaskGroup(Frozen):
+    """Several tasks that run on one node, in one element of a submission.
+
+    Args:
+        key: Durable identity, from its members' outputs.
+        rule: Its name in folders and in the queue: `group_NAME`.
+        title: Its name for people.
+        members: Its tasks, in an order in which they could run.
+        attempt: 1 for the first try.
+        workdir: Absolute path.
+        resources: What all of it asks for.
+        patience_s: How long a service may take to make its file, seconds.
+        temporary: Files that nobody needs after certain members, given by their positions.
+    """
+
+    key: str
+    rule: str
+    title: str
+    members: tuple[Member, ...]
+    attempt: int = 1
+    workdir: str
+    resources: Resources = Resources()
+    patience_s: int = 60
+    temporary: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def wildcards(self) -> tuple[tuple[str, str], ...]:
+        """None: its members have each their own."""
+        return ()
+
+    @property
+    def tasks_per_element(self) -> int:
+        """A group has its element to itself."""
+        return 1

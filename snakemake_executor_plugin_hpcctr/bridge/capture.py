@@ -11,7 +11,7 @@ import inspect
 import os
 import posixpath
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from snakemake_executor_plugin_hpcctr.bridge.log import quiet_capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 #: Stands for the image in Snakemake's eyes; hpcctr starts the container itself.
 IMAGE_STAND_IN = "hpcctr"
@@ -80,7 +81,33 @@ def _inline_script(command: str) -> str:
         return command
 
 
-def capture(workflow: Any, job: Any, *, contained: bool) -> Captured:
+class Prepared:
+    """A job to Snakemake's eyes, which is prepared within a context of ours.
+
+    Args:
+        job: The job itself.
+        around: What holds while Snakemake prepares it.
+    """
+
+    def __init__(self, job: Any, around: AbstractContextManager[None]) -> None:
+        self._job, self._around = job, around
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._job, name)
+
+    async def prepare(self) -> None:
+        """Remove stale outputs, make folders, wait for inputs …, as Snakemake does."""
+        with self._around:
+            await self._job.prepare()
+
+
+def capture(
+    workflow: Any,
+    job: Any,
+    *,
+    contained: bool,
+    around: AbstractContextManager[None] | None = None,
+) -> Captured:
     """Prepare a job (stale outputs removed, folders made, shadow …) and return its command.
 
     Call it in the main thread only: for its duration a module of Snakemake is patched.
@@ -90,6 +117,7 @@ def capture(workflow: Any, job: Any, *, contained: bool) -> Captured:
         job: A job with one rule, not a group, whose action ends in a shell command.
         contained: Whether the command will run in a container: scripts then call the
             image's `python`, and find Snakemake under /mnt/snakemake_searchpaths.
+        around: What holds while the job is prepared.
 
     Raises:
         WorkflowError: Whatever Snakemake has to say about the job (protected output,
@@ -99,7 +127,8 @@ def capture(workflow: Any, job: Any, *, contained: bool) -> Captured:
 
     local = workflow.scheduler._local_executor  # noqa: SLF001 (the purpose of this module)
     names = list(inspect.signature(run_wrapper).parameters)
-    arguments = dict(zip(names, local.job_args_and_prepare(job), strict=True))
+    prepared = Prepared(job, around or nullcontext())
+    arguments = dict(zip(names, local.job_args_and_prepare(prepared), strict=True))
     arguments.update(cleanup_scripts=False, edit_notebook=None)
     arguments.update(use_singularity=contained, container_img=IMAGE_STAND_IN if contained else None)
     if not contained:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.bridge.capture import Prepared
 from snakemake_executor_plugin_hpcctr.bridge.place import needs_runner, why_snakemake
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from snakemake_executor_plugin_hpcctr.script.marker import Marker, Measured
 
 #: How snakemake.script (9.17 to 9.27) names its copy of a script.
@@ -49,6 +53,12 @@ def _record(job: Any, measured: Measured) -> Any:
     return record
 
 
+def settle_shadow(job: Any, *, moved: bool) -> None:
+    """Tell Snakemake that a job's outputs have left their shadow folder, if the node moved them."""
+    if moved:
+        job.shadow_dir = None
+
+
 def is_cached(workflow: Any, job: Any) -> bool:
     """Whether the job's outputs belong into the between-workflow cache, by this process."""
     if workflow.workflow_settings.cache is None or why_snakemake(workflow, job):
@@ -62,14 +72,22 @@ async def store_in_cache(workflow: Any, job: Any) -> None:
         await job.rule.cache.store(job)
 
 
-def fetch_from_cache(workflow: Any, job: Any) -> bool:
-    """Take a job's outputs from the between-workflow cache; False if they are not in it."""
+def fetch_from_cache(
+    workflow: Any, job: Any, around: AbstractContextManager[None] | None = None
+) -> bool:
+    """Take a job's outputs from the between-workflow cache; False if they are not in it.
+
+    Args:
+        workflow: Snakemake's workflow.
+        job: The job.
+        around: What holds while the job is prepared for that.
+    """
     from snakemake.exceptions import CacheMissException  # noqa: PLC0415 (start-up time)
 
     if not is_cached(workflow, job):
         return False
     try:
-        workflow.async_run(job.prepare())
+        workflow.async_run(Prepared(job, around or nullcontext()).prepare())
         workflow.async_run(job.rule.cache.fetch(job))
     except CacheMissException:
         return False

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from typing import Any
+
+#: Groups that nobody named; partners of a pipe or service have such ids.
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def is_group(job: Any) -> bool:
@@ -14,8 +18,29 @@ def is_group(job: Any) -> bool:
 
 
 def name_of(job: Any) -> str:
-    """Return the rule's name, or `group_NAME`."""
-    return f"group_{job.groupid}" if is_group(job) else str(job.rule.name)
+    """Return the rule's name, or `group_NAME`: plain characters, equal for groups of a kind.
+
+    Partners of a pipe or service are a group without a name of its own: it has its rules'.
+    """
+    if not is_group(job):
+        return str(job.rule.name)
+    name = str(job.dag.workflow.parent_groupids.get(job.groupid, job.groupid))
+    if UUID.fullmatch(name):
+        name = "_".join(rules_of(job))[:60]
+    return "group_" + re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+
+
+def title_of(group: Any) -> str:
+    """Return a group's name for people, with the names of some of its rules."""
+    rules = rules_of(group)
+    some = ", ".join(rules[:3]) + (", …" if len(rules) > 3 else "")  # noqa: PLR2004 (as many as are read)
+    named = not UUID.fullmatch(str(group.groupid))
+    return f"group {group.groupid} ({some})" if named else f"group of {some}"
+
+
+def rules_of(group: Any) -> list[str]:
+    """Return the names of the group's rules that run something, sorted."""
+    return sorted({str(job.rule.name) for job in group.jobs if not job.is_norun})
 
 
 def wildcards_of(job: Any) -> tuple[tuple[str, str], ...]:
@@ -140,17 +165,6 @@ def lost_image(job: Any, ours: str | None) -> bool:
         ours: The image that hpcctr.yaml gives it.
     """
     return bool(job.container_img_url or ours) and job.container_img is None
-
-
-def contained_member(job: Any) -> str | None:
-    """Return a rule of the group whose container nobody would start; None if there is none.
-
-    Snakemake on the node starts containers itself, but only with `--sdm apptainer`.
-    """
-    if not is_group(job):
-        return None
-    lost = (m.rule.name for m in job.jobs if m.container_img_url and m.container_img is None)
-    return next(lost, None)
 
 
 def own_paths(job: Any) -> list[str]:

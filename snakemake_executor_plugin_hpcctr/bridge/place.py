@@ -6,6 +6,7 @@ from itertools import chain
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.bridge.groups import why_not_here
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def check_job(workflow: Any, job: Any) -> None:
         ConfigError: The job makes a storage file, and its local copy is not shared.
     """
     shared = _shared(workflow)
-    if "input-output" not in shared or "storage-local-copies" in shared or job.is_group():
+    if "input-output" not in shared or "storage-local-copies" in shared:
         return
     if any(f.is_storage for f in job.output):
         raise ConfigError(
@@ -61,7 +62,7 @@ def check_job(workflow: Any, job: Any) -> None:
 
 def has_block(job: Any) -> bool:
     """Whether the job is a `run:` block."""
-    return not job.is_group() and bool(job.is_run) and not job.is_template_engine
+    return bool(job.is_run) and not job.is_template_engine
 
 
 def needs_runner(workflow: Any, job: Any) -> bool:
@@ -76,8 +77,8 @@ def is_measured(workflow: Any, job: Any) -> bool:
 
 def why_snakemake(workflow: Any, job: Any) -> str:
     """Return why a whole Snakemake must run the job on its node; "" if it need not."""
-    if job.is_group():
-        return "the jobs of a group"
+    if reason := why_not_here(job):
+        return reason
     if has_block(job) and asks_for_plan(job.rule.run_func.__code__):
         return "its block uses Snakemake's plan of jobs"
     shared = _shared(workflow)

@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from snakemake_executor_plugin_hpcctr.bridge.capture import Captured
+from snakemake_executor_plugin_hpcctr.bridge.capture import Captured, Prepared
+from snakemake_executor_plugin_hpcctr.bridge.groups import group_id, inputs_from_group
 from snakemake_executor_plugin_hpcctr.bridge.place import has_shared, needs_runner, why_snakemake
 from snakemake_executor_plugin_hpcctr.bridge.spec import Spec
 from snakemake_executor_plugin_hpcctr.script.quote import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 MODULE = "snakemake_executor_plugin_hpcctr.runner"
@@ -60,8 +62,12 @@ class Runner:
     _block_argv: tuple[str, ...] = ()
     _told: set[str] = field(default_factory=set)
 
-    def captured(self, job: Any) -> Captured:
+    def captured(self, job: Any, around: AbstractContextManager[None]) -> Captured:
         """Return the command that runs the job with Snakemake's Python on its node.
+
+        Args:
+            job: Snakemake's job, no group.
+            around: What holds while the job is prepared.
 
         Raises:
             WorkflowError: Whatever Snakemake has to say about the job.
@@ -69,7 +75,7 @@ class Runner:
         self._tell(job)
         reason = why_snakemake(self.executor.workflow, job)
         if not reason:
-            arguments = self._arguments(job)
+            arguments = self._arguments(Prepared(job, around))
             if arguments is not None:
                 return self._command(self._block(job, arguments))
         return self._command(self._whole(job))
@@ -138,7 +144,9 @@ class Runner:
             *("--mode", executor.get_exec_mode().item_to_choice()),
         )
         own_storage = _keeps_copies_apart(executor.workflow)
-        return self._spec(argv if job.is_group() else (*argv, *NO_RATE), own_storage=own_storage)
+        group = group_id(job)
+        member = () if group is None else ("--local-groupid", group)
+        return self._spec((*argv, *member, *NO_RATE), own_storage=own_storage)
 
     def _spec(self, argv: tuple[str, ...], **more: Any) -> Spec:
         from snakemake.common import __version__  # noqa: PLC0415 (start-up time)
@@ -196,9 +204,8 @@ def _wait_arguments(workflow: Any, job: Any) -> list[str]:
     """
     if not has_shared(workflow, "input-output"):
         return []
-    inner = job.all_products if job.is_group() else ()
-    members = job.jobs if job.is_group() else (job,)
-    files = [str(f) for member in members for f in member.local_input if f not in inner]
+    inner = inputs_from_group(job)
+    files = [str(f) for f in job.local_input if str(f) not in inner]
     return ["--wait-for-files", *files] if files else []
 
 

@@ -35,6 +35,9 @@ class Cause(Enum):
     DISK_FULL = "disk_full"
     SIGNAL = "signal"
     EXIT_CODE = "exit_code"
+    OUTPUT_MISSING = "output_missing"
+    PARTNER_FAILED = "partner_failed"
+    NOT_STARTED = "not_started"
     LOST = "lost"
 
 
@@ -49,7 +52,9 @@ class Evidence:
         exit_code: From the exit marker.
         setup_failure: The marker's own word if the task's script stopped before the command:
             `no_gpu`, `bind_missing`, `image_missing`, `engine_missing`, `launcher_missing`,
-            `no_slurm_job`, `not_contained`, `scratch`, `workdir_missing`; "" otherwise.
+            `no_slurm_job`, `not_contained`, `scratch`, `workdir_missing`; or if its group has
+            more to say than its exit code: `output_missing`, `service_silent`,
+            `partner_failed`, `not_started`; "" otherwise.
         setup_detail: What the script said with it, e.g. the missing path.
         oom_kills: Processes killed for memory in the task's cgroup.
         peak_mb: Peak memory, MiB.

@@ -59,6 +59,9 @@ RETRYABLE: Mapping[Cause, bool] = {
     Cause.DISK_FULL: True,
     Cause.SIGNAL: True,
     Cause.EXIT_CODE: True,
+    Cause.OUTPUT_MISSING: True,
+    Cause.PARTNER_FAILED: True,
+    Cause.NOT_STARTED: True,
     Cause.LOST: True,
 }
 

@@ -10,6 +10,32 @@ from snakemake_executor_plugin_hpcctr.diagnosis.row import Row
 
 SCRIPT: tuple[Row, ...] = (
     Row(
+        Cause.NOT_STARTED,
+        setup("not_started"),
+        "It did not start, because another job of {what} failed",
+        "see what is said of the job that failed",
+    ),
+    Row(
+        Cause.PARTNER_FAILED,
+        setup("partner_failed"),
+        "It was ended, because {what} failed, with which it runs together",
+        "see what is said of the job that failed",
+    ),
+    Row(
+        Cause.OUTPUT_MISSING,
+        setup("output_missing"),
+        "The command ended well, but its output {what} is not there, and other jobs of its group "
+        "wait for it",
+        "let the command write the file that `output:` names, to the byte the same path",
+    ),
+    Row(
+        Cause.OUTPUT_MISSING,
+        setup("service_silent"),
+        "The service made no {what}, and the jobs that use it wait for that file",
+        "let the service make the file when it is ready; a slow one gets more time with "
+        "`--latency-wait SECONDS` (more than 60)",
+    ),
+    Row(
         Cause.NO_GPU,
         setup("no_gpu"),
         "The task asked for {gpus} GPU(s) and got none on {node}",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LOG_LINES = 15
 LINE_LENGTH = 300
+#: Words of a group about a member whose command did start, or was never meant to.
+AFTER_THE_COMMAND = {"output_missing", "service_silent", "partner_failed", "not_started"}
 
 
 def render(diagnosis: Diagnosis, log_tail: str = "") -> str:
@@ -55,13 +57,14 @@ def facts(evidence: Evidence, found: Finding) -> tuple[str, ...]:
 
 
 def _facts(evidence: Evidence, found: Finding) -> Iterator[str]:
-    if evidence.exit_code is not None and not evidence.setup_failure:
+    after_it = evidence.setup_failure in AFTER_THE_COMMAND
+    if evidence.exit_code is not None and (after_it or not evidence.setup_failure):
         name = signal_name(evidence.exit_code - SIGNAL_BASE)
         ran = f" after {minutes(evidence.elapsed_s)}" if evidence.elapsed_s is not None else ""
         yield f"exit code {evidence.exit_code}" + (f" ({name})" if name else "") + ran
-    if not evidence.has_marker:
+    if not evidence.has_marker and not after_it:
         yield "exit marker: none"
-    if evidence.setup_failure:
+    if evidence.setup_failure and not after_it:
         yield f"stopped before the command: {evidence.setup_failure} {evidence.setup_detail}"
     if scheduler := _scheduler(evidence):
         yield f"scheduler: {scheduler}"

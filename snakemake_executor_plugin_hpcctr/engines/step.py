@@ -41,4 +41,6 @@ def step_argv(task: Task, program: str = SRUN) -> tuple[str, ...]:
     if not task.launcher:
         shape = {"nodes": 1, "ntasks": 1}
     options = {**shape, "cpus-per-task": asked.cpus_per_task, "kill-on-bad-exit": 1}
-    return (program, *(f"--{name}={count}" for name, count in options.items() if count))
+    words = [f"--{name}={count}" for name, count in options.items() if count]
+    # Without it, a second step of the allocation would wait for the first.
+    return (program, *words, *(("--overlap",) if task.shared else ()))

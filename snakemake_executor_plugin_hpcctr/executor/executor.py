@@ -11,14 +11,14 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
     from snakemake_executor_plugin_hpcctr.errors import HpcctrError
     from snakemake_executor_plugin_hpcctr.executor.follow import Ended
     from snakemake_executor_plugin_hpcctr.executor.session import Session
     from snakemake_executor_plugin_hpcctr.executor.submit import Answer, Batch
-    from snakemake_executor_plugin_hpcctr.task import Task
+    from snakemake_executor_plugin_hpcctr.task import Task, TaskGroup
 
 #: How much longer each quiet poll is than the one before.
 SLOWER = 1.3
@@ -89,12 +89,14 @@ class Executor(RemoteExecutor):
             self._session = session.open_session(self)
         return self._session
 
-    def _task_of(self, session: Session, job: Any) -> Task | None:
+    def _task_of(self, session: Session, job: Any) -> Task | TaskGroup | None:
         """Return the job's task; None if that failed, which is reported as the job's error."""
         from snakemake_executor_plugin_hpcctr.bridge import finish, jobs  # noqa: PLC0415 (start-up time)
         from snakemake_executor_plugin_hpcctr.errors import EngineMissing, HpcctrError  # noqa: PLC0415 (start-up time)
 
         try:
+            if jobs.is_group(job):
+                return self._group_of(session, job)
             settled = session.settle(job)
             self.run_job_pre(job)
             if finish.fetch_from_cache(self.workflow, job):
@@ -111,6 +113,16 @@ class Executor(RemoteExecutor):
             jobs.report_failure(job, error)
             self.workflow.scheduler.error_callback(job)
         return None
+
+    def _group_of(self, session: Session, group: Any) -> TaskGroup | None:
+        from snakemake_executor_plugin_hpcctr.executor import groups  # noqa: PLC0415 (start-up time)
+
+        settled = groups.settle(session, group)
+        self.run_job_pre(group)
+        task = groups.task_of(session, group, settled)
+        if task is None:
+            self.report_job_success(SubmittedJobInfo(group))
+        return task
 
     def _say(self, words: str) -> None:
         """Log an error once: a mistake in a rule concerns each of its jobs."""
@@ -198,31 +210,31 @@ class Executor(RemoteExecutor):
 
         if not ended:
             return
-        diagnoses = [outcome.judge(item) for item in ended]
-        session.trace.ended(outcome.row(i, d) for i, d in zip(ended, diagnoses, strict=True))
-        for item, diagnosis in zip(ended, diagnoses, strict=True):
-            session.live.remove(item.task)
-            item.task.info.aux = {"ended": True}
-            if diagnosis is None:
-                await outcome.after_success(self.workflow, item)
-                outcome.keep_or_remove_log(item.task.log, session.layers.settings.keep_logs)
-                self.report_job_success(item.task.info)
+        verdicts = [outcome.judge(item, session.folder) for item in ended]
+        session.trace.ended(row for verdict in verdicts for row in verdict.rows())
+        for verdict in verdicts:
+            task = verdict.whole.task
+            session.live.remove(task)
+            task.info.aux = {"ended": True}
+            if verdict.success:
+                await outcome.after_success(self.workflow, verdict)
+                outcome.keep_or_remove_logs(task, session.layers.settings.keep_logs)
+                self.report_job_success(task.info)
             else:
-                outcome.show_late_files(item)
-                log = item.task.log
-                self._fail(item.task.info, outcome.words(item, diagnosis), diagnosis.sentence, log)
+                outcome.after_failure(verdict)
+                self._fail(task.info, verdict.words(), verdict.sentence, verdict.logs)
         pace.wake_once(self.workflow)
 
     def _fail(
-        self, info: SubmittedJobInfo, words: str, sentence: str = "", log: Path | None = None
+        self, info: SubmittedJobInfo, words: str, sentence: str = "", logs: Sequence[Path] = ()
     ) -> None:
         """End a job with an error: in full as a line of our own, which passes `--quiet`.
 
         Snakemake's block about the job gets the sentence, and the log for --show-failed-logs.
         """
         self._say(words)
-        logs = [str(log)] if log is not None and log.exists() else []
-        self.report_job_error(info, msg=sentence or words.partition("\n")[0], aux_logs=logs)
+        found = [str(log) for log in logs if log.exists()]
+        self.report_job_error(info, msg=sentence or words.partition("\n")[0], aux_logs=found)
 
     def print_job_error(self, job_info: SubmittedJobInfo, msg: str = "", **kwargs: Any) -> None:
         """Print Snakemake's block about a failed job, without its hint at a cluster log."""

@@ -34,6 +34,9 @@ class Live:
         info: What was reported to Snakemake.
         failed: A marker that tells of a failure, while the scheduler is asked for its side.
         suspect_since: When the marker failed or the scheduler stopped knowing it, seconds.
+        members: The tasks of a group, which has no command and no line in the trace itself.
+        unit: Of a member: those with the same number run together.
+        unshadowed: Whether the node has moved its outputs out of its shadow folder.
     """
 
     job: Any
@@ -50,6 +53,14 @@ class Live:
     info: Any = None
     failed: Marker | None = None
     suspect_since: float | None = None
+    members: tuple[Live, ...] = ()
+    unit: int | None = None
+    unshadowed: bool = False
+
+    @property
+    def tasks(self) -> tuple[Live, ...]:
+        """The members of a group, or the task itself."""
+        return self.members or (self,)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.bridge import groups as bridge_groups
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
 from snakemake_executor_plugin_hpcctr.bridge.capture import capture
 from snakemake_executor_plugin_hpcctr.bridge.place import (
@@ -101,10 +102,14 @@ class Session:
     _serials: Iterator[int] = field(default_factory=itertools.count)
     _warned: set[str] = field(default_factory=set)
 
-    def settle(self, job: Any) -> Settled:
+    def settle(self, job: Any, *, alone: bool = True) -> Settled:
         """Resolve a job's settings, check its request and name its folders on the node.
 
         Must come before the job is printed: it gives `resources.tmpdir` its value.
+
+        Args:
+            job: Snakemake's job, no group.
+            alone: Whether its request is one of its own, to be checked, and no part of a group's.
 
         Raises:
             HpcctrError: Something that the user wrote cannot be used.
@@ -118,7 +123,8 @@ class Session:
             defaulted=bridge.defaulted_resources(self.workflow, job),
         )
         self._warn_once(resolved.rule, resolved.warnings)
-        self.scheduler.check(resolved.resources)
+        if alone:
+            self.scheduler.check(resolved.resources)
         scratch = scratch_path(SCRATCH_BASE, self.folder.run_id, next(self._serials))
         tmpdir = bridge.give_tmpdir(job, resolved.tmpdir or own_tmpdir(scratch))
         return Settled(resolved, scratch, tmpdir)
@@ -127,17 +133,31 @@ class Session:
         """Turn a job into a task: engine, image, command, binds.
 
         Args:
-            job: Snakemake's job or group.
+            job: Snakemake's job, no group.
             settled: What `settle` said of it.
 
         Raises:
             HpcctrError: Something that the user wrote cannot be used.
             Exception: Whatever Snakemake raises about the job.
         """
+        return self.build(job, settled, self.choose(job, settled))
+
+    def build(self, job: Any, settled: Settled, chosen: tuple[Image | None, EngineName]) -> Task:
+        """Turn a job into a task when its engine is known; from here on its outputs may go.
+
+        Args:
+            job: Snakemake's job, no group.
+            settled: What `settle` said of it.
+            chosen: What `choose` said of it.
+
+        Raises:
+            HpcctrError: The engine cannot express what the task asks.
+            Exception: Whatever Snakemake raises about the job.
+        """
         rule, resolved = settled.resolved.rule, settled.resolved
-        image, engine = self._image_and_engine(job, rule, resolved)
-        captured = self._captured(job, settled, engine)
+        image, engine = chosen
         contained = engine != "host"
+        captured = self._captured(job, settled, engine)
         task = Task(
             key=bridge.durable_key(job),
             rule=rule,
@@ -164,6 +184,7 @@ class Session:
             resources=resolved.resources,
             tasks_per_element=resolved.tasks_per_element,
             options=resolved.options,
+            shared=bridge_groups.is_member(job),
         )
         launch(task)  # what the engine cannot express is this job's error, not the whole wave's
         return task
@@ -186,7 +207,7 @@ class Session:
         """Return the command of a job, whatever its kind: captured here, or the runner's.
 
         Args:
-            job: Snakemake's job or group.
+            job: Snakemake's job, no group.
             settled: What `settle` said of it.
             engine: What starts the container.
 
@@ -194,16 +215,25 @@ class Session:
             Exception: Whatever Snakemake raises about the job.
         """
         try:
+            around = bridge_groups.seen_from_head(job)
             if needs_runner(self.workflow, job):
-                return self.runner.captured(job)
-            return capture(self.workflow, job, contained=engine != "host")
+                return self.runner.captured(job, around)
+            return capture(self.workflow, job, contained=engine != "host", around=around)
         finally:
             # Snakemake makes TMPDIR where it prepares a job; the task makes it on its node.
             drop_empty(own_tmpdir(settled.scratch), settled.scratch)
 
-    def _image_and_engine(
-        self, job: Any, rule: str, resolved: Resolved
-    ) -> tuple[Image | None, EngineName]:
+    def choose(self, job: Any, settled: Settled) -> tuple[Image | None, EngineName]:
+        """Return the image of a job, ready for use, and its engine.
+
+        Args:
+            job: Snakemake's job, no group.
+            settled: What `settle` said of it.
+
+        Raises:
+            HpcctrError: The image cannot be had, or no node has an engine for it.
+        """
+        rule, resolved = settled.resolved.rule, settled.resolved
         if needs_runner(self.workflow, job):
             self._check_lost_container(job, rule, resolved)
             return None, "host"
@@ -226,8 +256,7 @@ class Session:
 
     def _check_lost_container(self, job: Any, rule: str, resolved: Resolved) -> None:
         """Refuse a job whose container nobody would start; a `run:` block never runs in one."""
-        _refuse_lost_member(job)
-        if bridge.is_group(job) or not bridge.lost_image(job, resolved.image):
+        if not bridge.lost_image(job, resolved.image):
             return
         reason = why_snakemake(self.workflow, job)
         if has_block(job):
@@ -237,7 +266,8 @@ class Session:
                 f"Snakemake itself has to run it on its node, because {reason}, and there it "
                 "starts no container without --sdm apptainer",
                 where=f"rule {rule}",
-                next_step="add `--sdm apptainer`, or share more with --shared-fs-usage",
+                next_step="add `--sdm apptainer`, take the rule out of its group if it is in one, "
+                "or share more with --shared-fs-usage",
             )
 
     def _warn_once(self, rule: str, warnings: tuple[str, ...]) -> None:
@@ -301,17 +331,6 @@ def open_session(executor: Any) -> Session:
         warn=say.warning,
         pass_env=tuple(executor.envvars()),
     )
-
-
-def _refuse_lost_member(job: Any) -> None:
-    member = bridge.contained_member(job)
-    if member is not None:
-        raise EngineError(
-            "a rule with a container is part of a group, and groups run with Snakemake on the node",
-            where=f"rule {member}",
-            next_step="take the rule out of its group, or let Snakemake start the containers of "
-            "groups with `--sdm apptainer`",
-        )
 
 
 def array_limit(array: str | int, scheduler: Scheduler) -> int:

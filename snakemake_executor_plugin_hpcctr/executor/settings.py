@@ -128,3 +128,9 @@ class ExecutorSettings(ExecutorSettingsBase):
             "env_var": True,
         },
     )
+
+    def __post_init__(self) -> None:
+        """Prepare Snakemake for groups, in a dry-run too, where no executor is made."""
+        from snakemake_executor_plugin_hpcctr.bridge.groups import allow_differing_words  # noqa: PLC0415 (start-up time)
+
+        allow_differing_words()

@@ -8,28 +8,25 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
-from snakemake_executor_plugin_hpcctr.engines import launch
 from snakemake_executor_plugin_hpcctr.errors import SubmitError
-from snakemake_executor_plugin_hpcctr.executor.live import Live
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
-    base_evidence,
     element_resources,
     job_name,
     pack_size,
     same_request,
 )
+from snakemake_executor_plugin_hpcctr.executor.write import write_scripts
 from snakemake_executor_plugin_hpcctr.schedulers.base import Submission
-from snakemake_executor_plugin_hpcctr.script.render import render_series, render_task
+from snakemake_executor_plugin_hpcctr.script.render import render_series
 from snakemake_executor_plugin_hpcctr.trace.folder import Number, write_atomically
-from snakemake_executor_plugin_hpcctr.trace.store import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
     from pathlib import Path
 
+    from snakemake_executor_plugin_hpcctr.executor.live import Live
     from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler
-    from snakemake_executor_plugin_hpcctr.task import Task
+    from snakemake_executor_plugin_hpcctr.task import Task, TaskGroup
     from snakemake_executor_plugin_hpcctr.trace.folder import RunFolder
     from snakemake_executor_plugin_hpcctr.trace.store import Trace
 
@@ -49,7 +46,7 @@ class Bundle:
 
     number: int
     size: int
-    members: tuple[tuple[Any, Task], ...]
+    members: tuple[tuple[Any, Task | TaskGroup], ...]
 
 
 @dataclass
@@ -58,7 +55,7 @@ class Batch:
 
     submission: Submission
     tasks: list[Live]
-    first: Task
+    first: Task | TaskGroup
     size: int
     due: float = 0.0
     wait_s: float = RETRY_FIRST_S
@@ -93,12 +90,12 @@ class Submitter:
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _waiting: deque[Batch] = field(default_factory=deque)
 
-    def plan(self, items: Iterable[tuple[Any, Task]], largest: int) -> list[Bundle]:
+    def plan(self, items: Iterable[tuple[Any, Task | TaskGroup]], largest: int) -> list[Bundle]:
         """Put tasks with equal requests together, in submissions of at most `largest` elements.
 
         Their order is kept. Many short tasks share an element, see `pack_size`.
         """
-        groups: dict[Hashable, list[tuple[Any, Task]]] = {}
+        groups: dict[Hashable, list[tuple[Any, Task | TaskGroup]]] = {}
         for job, task in items:
             groups.setdefault(same_request(task), []).append((job, task))
         bundles = []
@@ -111,7 +108,7 @@ class Submitter:
             ]
         return bundles
 
-    def _size(self, first: Task, tasks: int, largest: int) -> int:
+    def _size(self, first: Task | TaskGroup, tasks: int, largest: int) -> int:
         arrays = largest > 1
         size = pack_size(first, tasks, self.scheduler.parallel(first.resources) if arrays else None)
         if size > 1 and first.tasks_per_element is None:
@@ -128,14 +125,15 @@ class Submitter:
             first = bundle.members[0][1]
             self.folder.make_log_folder(first.rule)
             tasks = [
-                self._write_task(job, task, Number(bundle.number, index))
+                write_scripts(self.folder, job, task, Number(bundle.number, index))
                 for index, (job, task) in enumerate(bundle.members)
             ]
             batches.append(self._batch(bundle.number, first, tasks, bundle.size))
-        self.trace.add(task.row for batch in batches for task in batch.tasks)
+        lives = (task for batch in batches for task in batch.tasks)
+        self.trace.add(task.row for live in lives for task in live.tasks)
         return batches
 
-    def _batch(self, number: int, first: Task, tasks: list[Live], size: int) -> Batch:
+    def _batch(self, number: int, first: Task | TaskGroup, tasks: list[Live], size: int) -> Batch:
         """Make a submission of tasks whose scripts are written."""
         elements = self._elements(number, first.rule, tasks, size)
         tag = f"hpcctr:{self.folder.run_id}:{number}"
@@ -168,41 +166,6 @@ class Submitter:
             elements.append((script, self.folder.element_log(rule, element)))
         return elements
 
-    def _write_task(self, job: Any, task: Task, number: Number) -> Live:
-        script = self.folder.script(number)
-        text = render_task(
-            task,
-            launch(task),
-            number=str(number),
-            library=str(self.folder.path),
-            marker=str(self.folder.marker(number)),
-        )
-        write_atomically(script, text)
-        log = self.folder.log(task.rule, number)
-        return Live(
-            job=job,
-            number=number,
-            title=task.title,
-            command="\n".join((task.command, *task.repeats)),
-            script=script,
-            log=log,
-            rule_logs=bridge.logs_of(job),
-            evidence=base_evidence(task),
-            requeue=task.resources.requeue,
-            row=Row(
-                run=self.folder.run_id,
-                number=str(number),
-                key=task.key,
-                rule=task.rule,
-                wildcards=",".join(f"{k}={v}" for k, v in task.wildcards),
-                attempt=task.attempt,
-                engine=task.engine,
-                image=task.image.reference if task.image else "",
-                log=str(log),
-                submitted=time.time(),
-            ),
-        )
-
     def submit(self, batch: Batch) -> Answer:
         """Submit a batch.
 
@@ -218,7 +181,7 @@ class Submitter:
         self.trace.submitted(
             self.folder.run_id,
             batch.submission.tag,
-            [(str(task.number), task.element) for task in batch.tasks],
+            [(str(task.number), live.element) for live in batch.tasks for task in live.tasks],
         )
         return Answer(accepted=[batch])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from snakemake_executor_plugin_hpcctr.bridge.capture import Captured
-    from snakemake_executor_plugin_hpcctr.task import EngineName, Image, Resources
+    from snakemake_executor_plugin_hpcctr.task import EngineName, Image, Resources, TaskGroup
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -145,12 +145,12 @@ def job_name(rule: str, wildcards: tuple[tuple[str, str], ...]) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "._-+=") else "_" for c in text)[:80]
 
 
-def same_request(task: Task) -> tuple[str, Resources, int | None]:
+def same_request(task: Task | TaskGroup) -> tuple[str, Resources, int | None]:
     """Return what must be equal for two tasks to share an array."""
     return (task.rule, task.resources, task.tasks_per_element)
 
 
-def element_resources(task: Task, tasks: int) -> Resources:
+def element_resources(task: Task | TaskGroup, tasks: int) -> Resources:
     """Return the request of an element that runs `tasks` tasks like this one after another.
 
     Only the time adds up.
@@ -161,7 +161,7 @@ def element_resources(task: Task, tasks: int) -> Resources:
     return task.resources.model_copy(update={"runtime_min": runtime_min * tasks})
 
 
-def pack_size(task: Task, tasks: int, parallel: int | None) -> int:
+def pack_size(task: Task | TaskGroup, tasks: int, parallel: int | None) -> int:
     """Return how many of `tasks` equal tasks run one after another in each array element.
 
     What the user asks for; else 1, unless the tasks are short and many more than can run at

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.task import Task
 
 #: Static parts of every task, copied once into the folder of a run.
-LIBRARY = ("hpcctr.sh", "inside.sh", "measure.sh", "ranks.sh")
+LIBRARY = ("hpcctr.sh", "group.sh", "inside.sh", "measure.sh", "ranks.sh")
 #: The engine's own environment, or its programs would not find what they made.
 ENGINE = 'env -i "${hpcctr_process_env[@]}"'
 

@@ -23,17 +23,22 @@ STATE = Path(".snakemake/hpcctr")
 
 @dataclass(frozen=True)
 class Number:
-    """A task's number within its run: the submission, and the index within that."""
+    """A task's number within its run: the submission, the index within that, and in a group."""
 
     submission: int
     index: int
+    member: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.submission}.{self.index}"
+        element = f"{self.submission}.{self.index}"
+        return element if self.member is None else f"{element}-{self.member}"
 
     @classmethod
     def parse(cls, text: str) -> Number | None:
-        """Read a marker's file name `SUBMISSION.INDEX.RESTART`; None if it is another file."""
+        """Read a marker's file name `SUBMISSION.INDEX.RESTART`; None if it is another file.
+
+        Markers of a group's members are none that the head waits for: the group has its own.
+        """
         parts = text.split(".")
         if len(parts) != 3 or not all(part.isdecimal() for part in parts):  # noqa: PLR2004
             return None
@@ -133,6 +138,13 @@ class RunFolder:
             marker = _read_marker(f"{self.markers}/{name}")
             if marker is not None:
                 found[name] = (number, marker)
+        return found
+
+    def last_marker(self, number: Number) -> Marker | None:
+        """Return the marker of a task's last start; None if there is none."""
+        found, restart = None, 0
+        while (marker := _read_marker(f"{self.marker(number)}.{restart}")) is not None:
+            found, restart = marker, restart + 1
         return found
 
     def remove(self) -> None:

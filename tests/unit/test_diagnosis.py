@@ -143,6 +143,35 @@ BEFORE_THE_COMMAND = [
         "container:",
     ),
     Case(
+        "member of a group that another one kept from starting",
+        stopped("not_started", "group g (a, b)"),
+        Cause.NOT_STARTED,
+        "It did not start, because another job of group g (a, b) failed",
+        "the job that failed",
+    ),
+    Case(
+        "reader of a pipe whose writer failed",
+        stopped("partner_failed", "write (i=1)"),
+        Cause.PARTNER_FAILED,
+        "It was ended, because write (i=1) failed, with which it runs together",
+        "the job that failed",
+    ),
+    Case(
+        "member of a group without the output that others wait for",
+        stopped("output_missing", "a.txt"),
+        Cause.OUTPUT_MISSING,
+        "The command ended well, but its output a.txt is not there, and other jobs of its group "
+        "wait for it",
+        "`output:`",
+    ),
+    Case(
+        "service without its file",
+        stopped("service_silent", "db.sock"),
+        Cause.OUTPUT_MISSING,
+        "The service made no db.sock, and the jobs that use it wait for that file",
+        "--latency-wait",
+    ),
+    Case(
         "node without pyxis",
         stopped("not_contained", "the command would run on the bare host"),
         Cause.NOT_CONTAINED,

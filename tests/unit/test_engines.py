@@ -134,6 +134,7 @@ LAUNCHES: dict[str, Task] = {
     "enroot-container": make_task("enroot", image=image("container"), options=CREATED),
     "pyxis": make_task("pyxis", resources=Resources(cpus_per_task=4, gpu=Gpu(count=1))),
     "pyxis-options": make_task("pyxis", options=EVERYTHING),
+    "pyxis-shared": make_task("pyxis", shared=True),
     "pyxis-registry": make_task("pyxis", image=image("registry")),
     "pyxis-container": make_task("pyxis", image=image("container")),
 }
