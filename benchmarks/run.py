@@ -38,10 +38,18 @@ rule trivial:
     {action}
 """
 SHELL = 'shell: "echo {wildcards.i} > {output}"'
-#: Kinds of rules that need Python: name, action.
+#: What makes a job of its kind: name, the last lines of its rule.
 KINDS = {
-    "script:": 'script: "write.py"',
-    "run:": 'run: open(output[0], "w").write(wildcards.i)',
+    "`script:` jobs": 'script: "write.py"',
+    "`run:` jobs": 'run: open(output[0], "w").write(wildcards.i)',
+    "groups of two jobs": f"""input: "middle/{{i}}.txt"
+    group: "pair"
+    {SHELL}
+
+rule before:
+    output: "middle/{{i}}.txt"
+    group: "pair"
+    {SHELL}""",
 }
 SCRIPT = 'open(snakemake.output[0], "w").write(snakemake.wildcards.i)\n'
 #: Loaded by each Python; those of jobs leave their CPU seconds and peak memory in a folder.
@@ -220,12 +228,12 @@ def compare_with_peer(root: Path) -> None:
 
 
 def compare_kinds(root: Path) -> None:
-    """Compare rules that need Python on the node with the Slurm plugin, tuned."""
+    """Compare other kinds of jobs with the Slurm plugin, tuned."""
     jobs = 20
     for kind, action in KINDS.items():
         ours = snakemake(jobs, root, *HPCCTR, *PEER_REQUEST, action=action)
         wait_until_idle()
-        case = f"{jobs} trivial `{kind}` jobs"
+        case = f"{jobs} trivial {kind}"
         show(case, "hpcctr", ours, ours)
         with config_in_its_default_place():
             peer = snakemake(jobs, root, *PEER, *PEER_TUNED, *PEER_REQUEST, action=action)
