@@ -39,7 +39,8 @@ test: packages mpi check oldest
 # Everything above runs with the newest Snakemake; this with the oldest that pyproject.toml allows.
 oldest: packages .venv-oldest/.installed
 	PATH="$(CURDIR)/.venv-oldest/bin:$$PATH" .venv-oldest/bin/pytest --quiet \
-	  tests/integration/test_rule_kinds.py tests/integration/test_snakemake_base.py
+	  tests/integration/test_rule_kinds.py tests/integration/test_snakemake_base.py \
+	  tests/integration/test_runner.py tests/integration/test_storage.py
 
 .venv-oldest/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv-oldest
