@@ -20,6 +20,24 @@ def lift_job_rate(workflow: Any) -> None:
     limit.max_jobs = sys.maxsize
 
 
+def give_handover_cores(workflow: Any) -> None:
+    """Give rules with `handover:` the cores of this machine, where they run.
+
+    They take all of `--cores`, which Snakemake leaves open for executors that submit: such a
+    rule would end the run with "Threads must be given as an int".
+    """
+    settings = workflow.resource_settings
+    if settings.cores is not None:
+        return
+    from snakemake.resources import Resource  # noqa: PLC0415 (start-up time)
+    from snakemake.utils import available_cpu_count  # noqa: PLC0415 (start-up time)
+
+    cores = settings.local_cores or available_cpu_count()
+    for rule in workflow.rules:
+        if rule.is_handover and rule.resources["_cores"].value is None:
+            rule.resources["_cores"] = Resource("_cores", cores)
+
+
 def drop_job_rate(workflow: Any) -> None:
     """Remove the limit and its timer, which would hold up the end of the run for a second.
 

@@ -53,6 +53,7 @@ class Executor(RemoteExecutor):
         self._period_s = self.executor_settings.poll_min
         self._said = set()
         pace.lift_job_rate(self.workflow)
+        pace.give_handover_cores(self.workflow)
         log.correct_container_line()
 
     # --- submitting, in Snakemake's main thread ------------------------------
