@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.bridge.capture import Prepared
 from snakemake_executor_plugin_hpcctr.bridge.place import needs_runner, why_snakemake
+from snakemake_executor_plugin_hpcctr.bridge.rewrite import script_files
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from snakemake_executor_plugin_hpcctr.script.marker import Marker, Measured
-
-#: How snakemake.script (9.17 to 9.27) names its copy of a script.
-SCRIPT = re.compile(r"/[^\s'\"]*/\.snakemake/scripts/tmp[a-z0-9_]+\.[^\s'\"]+")
 
 
 def write_benchmark(workflow: Any, job: Any, marker: Marker) -> None:
@@ -98,5 +94,5 @@ def remove_script(workflow: Any, command: str) -> None:
     """Remove the file that Snakemake made of a `script:` rule, as it does after a local run."""
     if not workflow.execution_settings.cleanup_scripts:
         return
-    for path in SCRIPT.findall(command):
-        Path(path).unlink(missing_ok=True)
+    for path in script_files(command):
+        path.unlink(missing_ok=True)

@@ -125,6 +125,11 @@ def _is_undecided(value: Any) -> bool:
     return isinstance(value, TBDString)
 
 
+def brings_containers(job: Any) -> bool:
+    """Whether the job's own program starts the containers it needs: cwltool does."""
+    return not is_group(job) and bool(job.rule.cwl)
+
+
 def image_of(job: Any) -> str | None:
     """Return the image as the rule names it, or None.
 

@@ -35,6 +35,7 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
     drop_empty,
     own_tmpdir,
     scratch_path,
+    with_apptainer_args,
 )
 from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
 from snakemake_executor_plugin_hpcctr.images.store import ImageFolder
@@ -183,7 +184,7 @@ class Session:
             tmpdir=settled.tmpdir,
             resources=resolved.resources,
             tasks_per_element=resolved.tasks_per_element,
-            options=resolved.options,
+            options=with_apptainer_args(resolved.options, captured.apptainer_args),
             shared=bridge_groups.is_member(job),
         )
         launch(task)  # what the engine cannot express is this job's error, not the whole wave's
@@ -236,6 +237,8 @@ class Session:
         rule, resolved = settled.resolved.rule, settled.resolved
         if needs_runner(self.workflow, job):
             self._check_lost_container(job, rule, resolved)
+            return None, "host"
+        if bridge.brings_containers(job):
             return None, "host"
         wanted = bridge.image_of(job) or resolved.image
         if wanted is None:

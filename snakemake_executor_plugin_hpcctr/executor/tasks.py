@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from snakemake_executor_plugin_hpcctr.bridge.capture import Captured
-    from snakemake_executor_plugin_hpcctr.task import EngineName, Image, Resources, TaskGroup
+    from snakemake_executor_plugin_hpcctr.task import (
+        EngineName,
+        EngineOptions,
+        Image,
+        Resources,
+        TaskGroup,
+    )
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -71,6 +77,15 @@ def declared_env(captured: Captured, threads: int, user: dict[str, str]) -> dict
     counted = dict.fromkeys(THREAD_VARIABLES, str(threads))
     own = {k: v for k, v in captured.env.items() if k not in TMP_VARIABLES}
     return {**counted, **own, **user}
+
+
+def with_apptainer_args(options: EngineOptions, words: tuple[str, ...]) -> EngineOptions:
+    """Return the options with the words of Snakemake's --apptainer-args before the user's own."""
+    if not words:
+        return options
+    apptainer = options.apptainer
+    more = {"extra_args": (*words, *apptainer.extra_args)}
+    return options.model_copy(update={"apptainer": apptainer.model_copy(update=more)})
 
 
 def container_binds(
