@@ -166,9 +166,11 @@ class Workflow:
         """Run `snakemake --executor hpcctr` to its end."""
         return self.start_hpcctr(*words, env=env, before=before).finish(timeout_s)
 
-    def run_local(self, *words: str, timeout_s: float = 60.0) -> Result:
+    def run_local(
+        self, *words: str, env: Mapping[str, str] | None = None, timeout_s: float = 60.0
+    ) -> Result:
         """Run Snakemake's own local executor to its end."""
-        return self.start("--executor", "local", "-j", "4", *words).finish(timeout_s)
+        return self.start("--executor", "local", "-j", "4", *words, env=env).finish(timeout_s)
 
     def hpcctr(self, *words: str) -> Result:
         """Run `hpcctr` to its end."""
