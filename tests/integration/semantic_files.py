@@ -6,6 +6,7 @@ FILES = {
     "workflow/config/defaults.yaml": """
         wanted: true
         version: 1
+        module: some/module
         names: {first: "a name"}
     """,
     "workflow/config/data.txt": "beside the Snakefile\n",

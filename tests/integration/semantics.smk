@@ -25,11 +25,11 @@ rule everything:
         "shadow_copy.txt", "shadow_script.txt", "log_of_failure.txt", "attempts.txt",
         "threads.txt", "modules.txt", "rendered.txt", "rendered.yaml", "gathered.txt", "chosen.txt",
         "looked_up.txt", "from_source.txt", "from_config.txt", "module_one.txt", "second_one.txt",
-        "changed_two.txt", "again.txt", "order.txt", "names.txt", "many/a.x", "many/a.y", "no_run.txt",
+        "changed_two.txt", "again.txt", "order.txt", "names.txt", "many/a.x", "many/a.y",
         "deep/er/folder/x.txt", "wrapped.txt", "by_sh.txt", "by_dash.txt", "prefix.txt", 
         "part.txt", "default_resources.txt", "empty", "reported.txt", "sequential.txt",
-        "function_log.txt", "script_paths.txt", "streams.txt", "derived.txt", "kept_temp.txt",
-        "optional.txt", "collected"
+        "function_log.txt", "script_paths.txt", "streams.txt", "variables.txt", "derived.txt",
+        "kept_temp.txt", "optional.txt", "no_run.txt", "collected"
 
 rule here:
     output: "here.txt"
@@ -93,7 +93,9 @@ rule shadow_full:
     output: "shadow_full.txt"
     log: "logs/shadow_full.log"
     shadow: "full"
-    shell: "echo rubbish >rubbish_full.txt; cat {input} config_here/deep/x.txt >{output}; echo >{log}"
+    shell:
+        "echo rubbish >rubbish_full.txt; cat {input} config_here/deep/x.txt >{output}; "
+        "echo >{log}"
 
 rule shadow_copy:
     input: "inputs/a.txt"
@@ -160,7 +162,7 @@ rule gathered:
 
 rule modules:
     output: "modules.txt"
-    envmodules: "some/module"
+    envmodules: config["module"]
     shell: "echo modules >{output}"
 
 rule chosen:
@@ -297,7 +299,16 @@ rule script_paths:
 
 rule streams:
     output: "streams.txt"
-    shell: "echo to stdout; echo to stderr >&2; echo $(umask) $(ulimit -Sn) ${{LANG-}} >{output}; locale >>{output}"
+    shell:
+        "echo to stdout; echo to stderr >&2; echo $(umask) $(ulimit -Sn) $0 $- >{output}; "
+        "locale >>{output}; grep -E 'Sig(Ign|Blk)' /proc/self/status >>{output}"
+
+# Of a task, only what the scheduler adds and its own TMPDIR are different.
+rule variables:
+    output: "variables.txt"
+    shell:
+        "env -0 | cut -z -d= -f1 | sort -z | tr '\\0' '\\n' >{output}; echo $PATH >>{output}; "
+        "sed -i -E '/^(SLURM|TE?MP|ENVIRONMENT$|HOSTNAME$|OLDPWD|_)/d' {output}"
 
 rule derived:
     input: "inputs/a.txt"

@@ -9,7 +9,9 @@ rule all:
 rule inside:
     output: "inside.txt"
     threads: 2
-    shell: "grep VERSION_CODENAME /etc/os-release >{output}; basename $PWD >>{output}; echo $OMP_NUM_THREADS >>{output}"
+    shell:
+        "grep VERSION_CODENAME /etc/os-release >{output}; basename $PWD >>{output}; "
+        "echo $OMP_NUM_THREADS >>{output}"
 
 rule script:
     output: "script.txt"
@@ -58,7 +60,9 @@ rule modules:
     output: "modules.txt"
     container: None
     envmodules: "tool/1.0"
-    shell: "module-tool >{output}; echo $TOOL_HOME >>{output}; module list 2>&1 | grep -o 'tool/1.0' >>{output}"
+    shell:
+        "module-tool >{output}; echo $TOOL_HOME >>{output}; "
+        "module list 2>&1 | grep -o 'tool/1.0' >>{output}"
 
 # As locally: a module that cannot be loaded is reported, and the command runs.
 rule no_module:

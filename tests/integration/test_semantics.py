@@ -99,13 +99,13 @@ def test_changes_have_the_same_effect(on_slurm: Run, by_snakemake: Run) -> None:
         file = run.workflow.folder / "workflow/Snakefile"
         file.write_text(file.read_text().replace("echo deep", "echo deeper"))
         (run.folder / "inputs/b.txt").write_text("changed\n")
-    changes = ("--config", "version=8", "--sdm", "env-modules")
+    changes = ("--config", "version=8", "module=new/module")
     plan = replan(by_snakemake, "local", *changes)
     assert plan == replan(on_slurm, "hpcctr", *changes)
     reasons = " ".join(plan)
     for reason in ("Code", "Params", "Updated", "Software"):
         assert reason in reasons
-    assert 0 == on_slurm.workflow.run(*FLAGS, *changes[:2]).code
-    assert 0 == by_snakemake.workflow.run_local(*FLAGS, *changes[:2]).code
+    assert 0 == on_slurm.workflow.run(*FLAGS, *changes).code
+    assert 0 == by_snakemake.workflow.run_local(*FLAGS, *changes).code
     assert content(by_snakemake.folder) == content(on_slurm.folder)
     assert records(by_snakemake.folder) == records(on_slurm.folder)
