@@ -1,6 +1,6 @@
 # Where the software of a rule comes from; test_software.py runs it by each executor.
 container: config["image"]
-HOST = "host.txt", "conda.txt", "named.txt", "modules.txt", "no_module.txt", "wrapped.txt"
+HOST = "host.txt", "module_script.txt", "conda.txt", "named.txt", "modules.txt", "no_module.txt", "wrapped.txt"
 INSIDE = "inside.txt", "script.txt", "conda_inside.txt", "shell_exec.txt", "shadow.txt", "own.txt"
 
 rule all:
@@ -63,6 +63,13 @@ rule modules:
     shell:
         "module-tool >{output}; echo $TOOL_HOME >>{output}; "
         "module list 2>&1 | grep -o 'tool/1.0' >>{output}"
+
+# Snakemake asks the module for its Python and takes it.
+rule module_script:
+    output: "module_script.txt"
+    container: None
+    envmodules: "tool/1.0"
+    script: "scripts/python.py"
 
 # As locally: a module that cannot be loaded is reported, and the command runs.
 rule no_module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,11 @@ FILES = {
     "scripts/write.py": """
         with open("/etc/os-release") as release, open(snakemake.output[0], "w") as stream:
             print(snakemake.params.word, *release, file=stream)
+    """,
+    "scripts/python.py": """
+        import os
+        with open(snakemake.output[0], "w") as stream:
+            print(os.environ.get("BY_MODULE", "Snakemake's own Python"), file=stream)
     """,
     "modulefiles/tool/1.0": """
         #%Module
@@ -77,6 +83,8 @@ def prepare(folder: Path, environ: dict[str, str]) -> Workflow:
         tool.parent.mkdir(parents=True)
         tool.write_text("#!/bin/sh\necho from here\n")
         tool.chmod(0o755)
+    own = f'#!/bin/sh\nBY_MODULE=yes exec {sys.executable} "$@"\n'
+    workflow.write("tool/python", own).chmod(0o755)
     python = workflow.write("python", '#!/bin/sh\nexec python3 "$@"\n')
     python.chmod(0o755)
     return workflow
@@ -120,7 +128,9 @@ def assert_same(on_slurm: Run, by_snakemake: Run) -> None:
 def test_conda_and_modules_on_the_host(lab: Lab, tmp_path: Path) -> None:
     """Rules outside of containers get their conda environment or modules."""
     flags = words("host", None, "conda env-modules")
-    assert_same(*pair(lab, tmp_path, flags, flags))
+    on_slurm, by_snakemake = pair(lab, tmp_path, flags, flags)
+    assert_same(on_slurm, by_snakemake)
+    assert "yes\n" == (on_slurm.folder / "module_script.txt").read_text()
 
 
 @pytest.mark.usefixtures("apptainer")
