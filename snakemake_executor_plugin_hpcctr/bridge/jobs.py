@@ -130,17 +130,18 @@ def brings_containers(job: Any) -> bool:
     return not is_group(job) and bool(job.rule.cwl)
 
 
-def image_of(job: Any) -> str | None:
+def image_of(job: Any, *, pulled: bool) -> str | None:
     """Return the image as the rule names it, or None.
 
-    With `--sdm apptainer` Snakemake has pulled it already: then that file is the answer.
+    With `--sdm apptainer` Snakemake has pulled it already: then that file is the answer where
+    an engine that can start it may be taken (`pulled`).
     """
     if is_group(job):
         return None
     url = job.container_img_url
     if not url:
         return None
-    if job.container_img is not None:
+    if pulled and job.container_img is not None:
         return str(job.container_img_path)
     return str(url)
 

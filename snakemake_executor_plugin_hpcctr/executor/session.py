@@ -21,7 +21,7 @@ from snakemake_executor_plugin_hpcctr.bridge.place import (
 )
 from snakemake_executor_plugin_hpcctr.bridge.runner import Runner
 from snakemake_executor_plugin_hpcctr.config.layers import default_layers, resolve
-from snakemake_executor_plugin_hpcctr.engines import launch
+from snakemake_executor_plugin_hpcctr.engines import ENGINES, launch
 from snakemake_executor_plugin_hpcctr.errors import EngineError, EngineMissing
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.follow import Follower
@@ -240,7 +240,8 @@ class Session:
             return None, "host"
         if bridge.brings_containers(job):
             return None, "host"
-        wanted = bridge.image_of(job) or resolved.image
+        sif = any("sif" in ENGINES[name].FORMATS for name in resolved.engines)
+        wanted = bridge.image_of(job, pulled=sif) or resolved.image
         if wanted is None:
             return None, "host"
         image = parse_reference(resolved.images.get(wanted, wanted), self.place.workdir)
