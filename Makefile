@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGE := snakemake_executor_plugin_hpcctr
 
-.PHONY: setup packages mpi demo test oldest check bench clean
+.PHONY: setup packages mpi languages demo test oldest check bench clean
 
 setup: .venv/.installed
 
@@ -30,10 +30,17 @@ mpi:
 	-[ "$$(id -u)" != 0 ] || [ -x /usr/bin/mpicc.mpich ] || DEBIAN_FRONTEND=noninteractive \
 	  apt-get install --yes --quiet --quiet --no-install-recommends mpich libmpich-dev
 
+# Interpreters and tools of rules in other languages, and modules; their tests skip without them.
+languages: packages
+	-[ "$$(id -u)" != 0 ] || { [ -x /usr/bin/Rscript ] && [ -e /usr/share/modules/init/bash ]; } \
+	  || DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet \
+	  --no-install-recommends environment-modules r-base-core
+	$(BIN)/pip install --quiet --group languages
+
 demo: packages
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash workflows/train-evaluate/demo.sh
 
-test: packages mpi check oldest
+test: packages mpi languages check oldest
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
 
 # Everything above runs with the newest Snakemake; this with the oldest that pyproject.toml allows.
