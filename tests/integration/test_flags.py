@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,8 +105,12 @@ def test_cache_is_shared(lab: Lab, tmp_path: Path) -> None:
     (pair.theirs.folder / "cached.txt").unlink()
     second = Workflow(tmp_path / "second", pair.ours.environ)
     second.write("Snakefile", SNAKEFILE.read_text(encoding="utf-8"))
-    assert 0 == second.run(*flags).code
+    result = second.run(*flags)
+    assert 0 == result.code
     assert [] == second.submitted()
+    tmpdir = re.search(r"tmpdir=(\S+)/tmp", result.said)
+    assert tmpdir
+    assert not Path(tmpdir[1]).exists()
 
 
 def test_folder_for_temporary_files(lab: Lab, tmp_path: Path) -> None:
