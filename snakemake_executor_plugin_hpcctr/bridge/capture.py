@@ -155,7 +155,7 @@ def capture(
 
 
 def _software(arguments: dict[str, Any], job: Any, *, contained: bool) -> tuple[str, ...]:
-    """Tell Snakemake in what a command will run; return folders of conda it needs there."""
+    """Tell Snakemake in what a command will run; return folders that it must see there."""
     if not contained:
         # cwltool starts containers itself, if it is told so.
         arguments["use_singularity"] = bool(job.rule.cwl) and arguments["use_singularity"]
@@ -164,11 +164,12 @@ def _software(arguments: dict[str, Any], job: Any, *, contained: bool) -> tuple[
     pulled = arguments["container_img"]  # known with --sdm apptainer
     image = arguments["container_img"] = pulled or IMAGE_STAND_IN
     arguments["use_singularity"] = True
+    shadow = (str(job.shadow_dir),) if job.shadow_dir else ()  # --shadow-prefix may be anywhere
     if arguments["conda_env"] is None:
-        return ()
+        return shadow
     if pulled:
-        return conda.environment_folders(arguments)
-    return conda.lend_host_conda(arguments, image)
+        return (*shadow, *conda.environment_folders(arguments))
+    return (*shadow, *conda.lend_host_conda(arguments, image))
 
 
 def _self_contained(job: Any, contained: bool, command: str, env: Mapping[str, str]) -> str:  # noqa: FBT001 (partial)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,10 @@ def test_containers_need_no_flag(lab: Lab, base_image: BaseImage, tmp_path: Path
     """Without --sdm apptainer hpcctr starts the containers, and conda comes from the host."""
     ours = words("inside", base_image, "conda")
     theirs = words("inside", base_image, "conda apptainer")
-    on_slurm, by_snakemake = pair(lab, tmp_path, ours, theirs)
+    # Folders outside of /tmp are in a container only if they are bound.
+    place = "/var/lib" if os.access("/var/lib", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=place, prefix="hpcctr-test-") as prefix:
+        ours += ("--shadow-prefix", prefix)
+        on_slurm, by_snakemake = pair(lab, tmp_path, ours, theirs)
     assert on_slurm.result.code == 0, on_slurm.result.said
     assert content(by_snakemake.folder) == content(on_slurm.folder)
