@@ -13,6 +13,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typer.models import ArgumentInfo
+
 from snakemake_executor_plugin_hpcctr.cli.app import app
 from snakemake_executor_plugin_hpcctr.executor.settings import ExecutorSettings
 
@@ -111,19 +113,26 @@ def _options(function: Any) -> str:
         _option_row(one, *typing.get_args(hints[one.name]))
         for one in inspect.signature(function).parameters.values()
     ]
-    return _table(("option", "value", "meaning", "default"), rows) if rows else ""
+    return _table(("option or word", "value", "meaning", "default"), rows) if rows else ""
 
 
 def _option_row(one: inspect.Parameter, kind: Any, option: Any) -> tuple[str, ...]:
     """Return an option's line; `kind` and `option` are the two parts of its Annotated type."""
+    if isinstance(option, ArgumentInfo):
+        words = option.metavar or one.name.upper()
+        return f"`{words}`", NOTHING, _ended(option.help), NOTHING
     is_switch = kind is bool
     default = getattr(one.default, "value", one.default)
     return (
         ", ".join(f"`{name}`" for name in _names(one.name, option, is_switch=is_switch)),
         NOTHING if is_switch else option.metavar or _kind(kind),
-        option.help.removesuffix("."),
-        NOTHING if is_switch or default is None else f"`{default}`",
+        _ended(option.help),
+        NOTHING if is_switch or default in {None, ""} else f"`{default}`",
     )
+
+
+def _ended(sentence: str | None) -> str:
+    return (sentence or "").removesuffix(".")
 
 
 def _names(parameter: str, option: Any, *, is_switch: bool) -> list[str]:
@@ -138,6 +147,7 @@ def _is_option(name: object) -> bool:
 
 
 def _kind(kind: Any) -> str:
+    kind = next((part for part in typing.get_args(kind) if part is not type(None)), kind)
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(f"`{one.value}`" for one in kind)
     return VALUES[kind]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -109,6 +110,31 @@ def start(
             )
         except FileNotFoundError as error:
             raise CommandError(f"`{words[0]}` was not found on PATH") from error
+
+
+def attach(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+) -> int:
+    """Run a program on our own streams, a terminal perhaps, and return its exit code.
+
+    Ctrl-C reaches the program, which decides what it means; we wait for its end.
+
+    Raises:
+        CommandError: The program does not exist.
+    """
+    words = [os.fspath(word) for word in argv]
+    environ = None if env is None else dict(env)
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        code = subprocess.Popen(words, env=environ, cwd=cwd).wait()  # noqa: S603 (argv list, no shell)
+    except FileNotFoundError as error:
+        raise CommandError(f"`{words[0]}` was not found on PATH") from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return code if code >= 0 else 128 - code
 
 
 def find_program(name: str, *, extra_path: str = "/usr/sbin:/sbin") -> str | None:

@@ -199,6 +199,22 @@ class EngineOptions(Frozen):
     pyxis: PyxisOptions = PyxisOptions()
 
 
+class Stage(Frozen):
+    """Copies on the node's own disk.
+
+    Args:
+        images: Absolute folder on the node for copies of images; None to use them in place.
+        limit_mb: How large that folder may become, MiB.
+        inputs: Pairs of an input and its copy in the task's own folder.
+        outputs: Pairs of where an output is made and where it is copied after success.
+    """
+
+    images: str | None = None
+    limit_mb: int = 102_400
+    inputs: tuple[tuple[str, str], ...] = ()
+    outputs: tuple[tuple[str, str], ...] = ()
+
+
 class Task(Frozen):
     """One command, its container and its request.
 
@@ -223,6 +239,7 @@ class Task(Frozen):
         scratch: Folder on the node that the script makes for the task and removes at the end.
         tasks_per_element: How many such tasks run one after another in one array element;
             None leaves it to hpcctr.
+        stage: What is copied to the node's own disk first.
         tmpdir: Value of `$TMPDIR`: a folder in `scratch`, or one that the user names.
         shared: Whether other tasks run at the same time in the same allocation.
     """
@@ -249,12 +266,18 @@ class Task(Frozen):
     tasks_per_element: int | None = Field(default=None, ge=1)
     options: EngineOptions = EngineOptions()
     shared: bool = False
+    stage: Stage = Stage()
 
     @property
     def title(self) -> str:
         """Rule and wildcard values for people: `train (lr=0.1)`."""
-        values = ", ".join(f"{name}={value}" for name, value in self.wildcards)
-        return f"{self.rule} ({values})" if values else self.rule
+        return title_of(self.rule, self.wildcards)
+
+
+def title_of(rule: str, wildcards: tuple[tuple[str, str], ...]) -> str:
+    """Return rule and wildcard values for people: `train (lr=0.1)`."""
+    values = ", ".join(f"{name}={value}" for name, value in wildcards)
+    return f"{rule} ({values})" if values else rule
 
 
 class NodeWork(Frozen):

@@ -115,12 +115,20 @@ class Prepared:
             await self._job.prepare()
 
 
+class Unprepared(Prepared):
+    """A job that is only looked at."""
+
+    async def prepare(self) -> None:
+        """Do nothing: no file is removed or made."""
+
+
 def capture(
     workflow: Any,
     job: Any,
     *,
     contained: bool,
     around: AbstractContextManager[None] | None = None,
+    prepare: bool = True,
 ) -> Captured:
     """Prepare a job (stale outputs removed, folders made, shadow …) and return its command.
 
@@ -132,6 +140,7 @@ def capture(
         contained: Whether the command will run in a container: scripts then call the
             image's `python`, and find Snakemake under /mnt/snakemake_searchpaths.
         around: What holds while the job is prepared.
+        prepare: False only looks: no file is removed or made but the copy of a script.
 
     Raises:
         WorkflowError: Whatever Snakemake has to say about the job (protected output,
@@ -141,7 +150,7 @@ def capture(
 
     local = workflow.scheduler._local_executor  # noqa: SLF001 (the purpose of this module)
     names = list(inspect.signature(run_wrapper).parameters)
-    prepared = Prepared(job, around or nullcontext())
+    prepared = (Prepared if prepare else Unprepared)(job, around or nullcontext())
     arguments = dict(zip(names, local.job_args_and_prepare(prepared), strict=True))
     folders = _software(arguments, job, contained=contained)
     arguments.update(cleanup_scripts=False, edit_notebook=None)

@@ -181,6 +181,22 @@ def own_paths(job: Any) -> list[str]:
     return [*paths, *(real for p in paths if (real := os.path.realpath(p)) != p)]
 
 
+def movable_outputs(job: Any) -> list[str]:
+    """Return absolute paths of outputs that may be made elsewhere and copied when whole."""
+    from snakemake.io import is_flagged  # noqa: PLC0415 (start-up time)
+
+    kept = ("pipe", "service", "update", "nodelocal")
+    whole = (f for f in job.output if not any(is_flagged(f, flag) for flag in kept))
+    return [os.path.abspath(f) for f in whole]  # noqa: PTH100 (as the rest)
+
+
+def missing_folders(job: Any) -> tuple[str, ...]:
+    """Return folders of outputs and logs that a run would make before the command, as written."""
+    paths = [*job.output, *job.log, *([job.benchmark] if job.benchmark else [])]
+    folders = {os.path.dirname(str(path)) for path in paths} - {""}  # noqa: PTH120 (as the rest)
+    return tuple(sorted(folder for folder in folders if not os.path.isdir(folder)))  # noqa: PTH112 (as the rest)
+
+
 def fail_unstarted(workflow: Any, job: Any) -> None:
     """End a job with an error before anything of it ran: its outputs of earlier runs stay.
 

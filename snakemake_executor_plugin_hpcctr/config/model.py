@@ -166,20 +166,6 @@ def _single_or_list(value: object) -> tuple[str, ...]:
     return texts.parse_list(value if isinstance(value, (list, tuple)) else [value])
 
 
-def _array(value: object) -> Literal["auto", "off"] | int:
-    word = str(value).strip().lower()
-    if word == AUTO:
-        return "auto"
-    if word in {"off", "false", "no"}:
-        return "off"
-    try:
-        return units.parse_count(value, least=1)
-    except ConfigError:
-        raise ConfigError(
-            f"expected auto, off, or the largest number of tasks in one array, got {value!r}"
-        ) from None
-
-
 def _model(value: object) -> str:
     model = _text(value)
     if units.GPU.fullmatch(f"{model}:1") is None:
@@ -229,6 +215,11 @@ Text = Annotated[str, _plain(_text), WithJsonSchema(TEXT)]
 Joined = Annotated[str, _plain(_joined), WithJsonSchema(WORDS)]
 Gres = Annotated[str, _plain(_gres), WithJsonSchema(WORDS)]
 Path = Annotated[str, _checked(_path), WithJsonSchema({"type": "string"})]
+StageFolder = Annotated[
+    str,
+    _checked(lambda value, around: texts.parse_stage_folder(value, around.environ)),
+    WithJsonSchema({"type": ["boolean", "string"]}),
+]
 ImageReference = Annotated[str, _checked(_image), WithJsonSchema({"type": "string"})]
 Switch = Annotated[bool, _plain(units.parse_switch), WithJsonSchema({"type": "boolean"})]
 Amount = Annotated[int, _plain(units.parse_memory), WithJsonSchema(TEXT)]
@@ -298,6 +289,16 @@ class PyxisSettings(Section):
     extra_args: Words | None = _about("More flags for srun.")
 
 
+class StageSettings(Section):
+    """Copies on a node's own disk, for file systems that are slow or busy."""
+
+    images: StageFolder | None = _about(
+        "Copy the image once per node: true, or a folder on the node's own disk."
+    )
+    limit: Amount | None = _about("How large the folder of copies may become. Default: 100GiB.")
+    data: Switch | None = _about("Copy inputs to the node's /tmp, and outputs back.")
+
+
 class RuleSettings(Section):
     """What can be said of a rule, or of all rules under `defaults:`."""
 
@@ -339,6 +340,7 @@ class RuleSettings(Section):
     wckey: Text | None = _about("Workload characterization key.")
     requeue: Switch | None = _about("Let the scheduler start the task again after a node failure.")
     extra: Extra | None = _about("More options for sbatch.")
+    stage: StageSettings | None = _about("Copies on the node's own disk.")
     apptainer: ApptainerSettings | None = _about("Options of Apptainer.")
     enroot: EnrootSettings | None = _about("Options of Enroot.")
     pyxis: PyxisSettings | None = _about("Options of pyxis.")
@@ -369,7 +371,7 @@ class HpcctrConfig(Section):
     array: (
         Annotated[
             Literal["auto", "off"] | int,
-            _plain(_array),
+            _plain(units.parse_array),
             WithJsonSchema(
                 {"anyOf": [{"enum": ["auto", "off"]}, {"type": "integer", "minimum": 1}]}
             ),

@@ -11,6 +11,7 @@ from snakemake_executor_plugin_hpcctr.config.model import (
     LogSettings,
     PyxisSettings,
     RuleSettings,
+    StageSettings,
 )
 from snakemake_executor_plugin_hpcctr.config.names import RESOURCES
 from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 Place: TypeAlias = "tuple[str | int, ...]"
+
+#: Sections of a rule's settings.
+BLOCKS: dict[str, type[BaseModel]] = {
+    "apptainer": ApptainerSettings,
+    "enroot": EnrootSettings,
+    "pyxis": PyxisSettings,
+    "stage": StageSettings,
+}
 
 
 class Problem(NamedTuple):
@@ -72,12 +81,8 @@ def section_at(place: Place) -> type[BaseModel]:
             return RuleSettings
         case ("logs",):
             return LogSettings
-        case (*_, "apptainer"):
-            return ApptainerSettings
-        case (*_, "enroot"):
-            return EnrootSettings
-        case (*_, "pyxis"):
-            return PyxisSettings
+        case (*_, str(name)) if name in BLOCKS:
+            return BLOCKS[name]
         case _:
             return HpcctrConfig
 

@@ -15,6 +15,7 @@ from snakemake_executor_plugin_hpcctr.task import (
     EngineOptions,
     Gpu,
     Resources,
+    Stage,
 )
 
 if TYPE_CHECKING:
@@ -147,6 +148,18 @@ class Resolved:
         """The request to the scheduler."""
         return to_resources(self)
 
+    @property
+    def stage(self) -> Stage:
+        """What is copied to the node's own disk."""
+        given = {"images": self.values.get("stage.images") or None}
+        limit = self.values.get("stage.limit")
+        return Stage.model_validate({**given, **({"limit_mb": limit} if limit else {})})
+
+    @property
+    def local_data(self) -> bool:
+        """Whether inputs and outputs are on the node's own disk while the task runs."""
+        return bool(self.values.get("stage.data"))
+
     @cached_property
     def options(self) -> EngineOptions:
         """The engines' own options."""
@@ -181,7 +194,7 @@ def to_options(resolved: Resolved) -> EngineOptions:
     blocks: dict[str, dict[str, Any]] = {}
     for key, value in resolved.values.items():
         block, dot, option = key.partition(".")
-        if dot:
+        if dot and block in EngineOptions.model_fields:
             blocks.setdefault(block, {})[option] = value
     return EngineOptions.model_validate(blocks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import shlex
@@ -19,6 +20,8 @@ VARIABLE = re.compile(r"\$(?:\$|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_
 ITEM_END = re.compile(r"\\([\\,\n])|([,\n])")
 GRES = re.compile(r"[A-Za-z0-9_./-]+(:[A-Za-z0-9_.-]+)?(:\d+[KMGTP]?)?", re.IGNORECASE | re.ASCII)
 QUOTES = "'\""
+#: Where images are copied on a node if no folder is named.
+STAGE_FOLDER = f"/tmp/hpcctr-images-{os.getuid()}"  # noqa: S108 (the task refuses it if another user made it)
 BIND_KEYS = {"source", "target", "read_only"}
 IMAGE_FILE = re.compile(r"(\.{0,2}/.*|~/.*|[^:]*\.(sif|simg|sqsh|squashfs|img))", re.DOTALL)
 
@@ -93,6 +96,24 @@ def parse_bind(value: object, environ: Mapping[str, str]) -> Bind:
         target=posixpath.normpath(target),
         read_only=parse_switch(value.get("read_only", False)),
     )
+
+
+def parse_stage_folder(value: object, environ: Mapping[str, str]) -> str:
+    """Return a folder; `true` is the default one, `false` none ("").
+
+    Raises:
+        ConfigError: A path that is not absolute.
+    """
+    try:
+        return STAGE_FOLDER if parse_switch(value) else ""
+    except ConfigError:
+        path = expand(_word(value), environ)
+    if not path.startswith("/"):
+        raise ConfigError(
+            f"expected true, false or an absolute path, got {value!r}",
+            next_step="name a folder on the nodes' own disk, e.g. /scratch/$USER/images",
+        )
+    return posixpath.normpath(path)
 
 
 def check_name(name: str) -> str:

@@ -185,3 +185,22 @@ def _number(value: object) -> Fraction | None:
     ):
         return None
     return Fraction(value)
+
+
+def parse_array(value: object) -> str | int:
+    """Read `auto`, `off`, or the largest number of tasks in one array.
+
+    Raises:
+        ConfigError: Anything else.
+    """
+    word = str(value).strip().lower()
+    if word == "auto":
+        return "auto"
+    if word in {"off", "false", "no"}:
+        return "off"
+    try:
+        return parse_count(value, least=1)
+    except ConfigError:
+        raise ConfigError(
+            f"expected auto, off, or the largest number of tasks in one array, got {value!r}"
+        ) from None

@@ -52,8 +52,8 @@ class Evidence:
         exit_code: From the exit marker.
         setup_failure: The marker's own word if the task's script stopped before the command:
             `no_gpu`, `bind_missing`, `image_missing`, `engine_missing`, `launcher_missing`,
-            `no_slurm_job`, `not_contained`, `scratch`, `workdir_missing`; or if its group has
-            more to say than its exit code: `output_missing`, `service_silent`,
+            `no_slurm_job`, `not_contained`, `scratch`, `stage`, `workdir_missing`; or if its group
+            has more to say than its exit code: `output_missing`, `service_silent`,
             `partner_failed`, `not_started`; "" otherwise.
         setup_detail: What the script said with it, e.g. the missing path.
         oom_kills: Processes killed for memory in the task's cgroup.

@@ -106,6 +106,12 @@ SCRIPT: tuple[Row, ...] = (
         "choose other nodes, or a folder with room: `resources: tmpdir=…`",
     ),
     Row(
+        Cause.DISK_FULL,
+        setup("stage"),
+        "A copy between the disk of {node} and the shared file system failed: {what}",
+        "the log has the reason; make room there, or set `stage: {data: false}` for the rule",
+    ),
+    Row(
         Cause.WORKDIR_MISSING,
         setup("scratch"),
         "The task's temporary folder could not be made on {node}: {what}",

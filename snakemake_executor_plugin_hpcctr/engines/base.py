@@ -45,6 +45,8 @@ class Launch:
         contained: Whether the command must find itself in another root file system.
         launcher: Command line that starts `argv` once for each process of the task; empty for a
             single process, or where `argv` begins with it.
+        step: Words after `argv[0]` where the command runs beside others in a job's step.
+        terminal: Words after `argv[0]` where the command gets a terminal.
     """
 
     argv: tuple[str, ...]
@@ -55,6 +57,8 @@ class Launch:
     after: tuple[tuple[str, ...], ...] = ()
     contained: bool = True
     launcher: tuple[str, ...] = ()
+    step: tuple[str, ...] = ()
+    terminal: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

@@ -53,7 +53,12 @@ def launch(task: Task) -> Launch:
     for name, values in (("env", options.env), ("unshare", options.unshare)):
         if values:
             argv.append(f"--container-{name}=" + ",".join(values))
-    return Launch(argv=(*argv, *options.extra_args), env={"ENROOT_LOGIN_SHELL": "no"})
+    return Launch(
+        argv=(*argv, *options.extra_args),
+        env={"ENROOT_LOGIN_SHELL": "no"},
+        step=("--overlap",),
+        terminal=("--pty",),
+    )
 
 
 def _step(task: Task) -> tuple[str, ...]:

@@ -32,11 +32,15 @@ class Availability:
         scheduler: Runs the question on a node.
         memory: File in which answers are kept between runs.
         warn: Takes a sentence that the user should see.
+        ask: False asks no node: where nothing is remembered, every engine is taken for available.
+        assumed: Whether that was done.
     """
 
     scheduler: Scheduler
     memory: Path
     warn: Callable[[str], None]
+    ask: bool = True
+    assumed: bool = False
     _known: dict[str, frozenset[EngineName]] = field(default_factory=dict)
 
     def engines(
@@ -54,6 +58,9 @@ class Availability:
             remembered = self._remembered(place)
             # An engine that was missing may have been installed since: ask again.
             usable = remembered is not None and bool(remembered & set(preference))
+            if not usable and not self.ask:
+                self.assumed = True
+                return frozenset(ENGINES)
             self._known[place] = (
                 remembered if usable and remembered else self._ask(place, resources)
             )
@@ -80,7 +87,9 @@ class Availability:
     def _ask(self, place: str, resources: Resources) -> frozenset[EngineName]:
         # With scheduler local, pyxis's srun would leave this machine for the cluster.
         names = [n for n in ENGINES if n != "pyxis" or self.scheduler.name != "local"]
-        answer = self.scheduler.ask_node(resources, probe_script(names), ANSWER_WITHIN_S)
+        answer = self.scheduler.ask_node(
+            resources.model_copy(update={"gpu": None}), probe_script(names), ANSWER_WITHIN_S
+        )
         if answer is None:
             self.warn(
                 f"No node of {place} was free to tell which container engines it has; "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.bridge import groups as bridge_groups
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
-from snakemake_executor_plugin_hpcctr.bridge.capture import capture
+from snakemake_executor_plugin_hpcctr.bridge.capture import Captured, capture
 from snakemake_executor_plugin_hpcctr.bridge.place import (
     check_job,
     check_shared,
@@ -26,8 +26,11 @@ from snakemake_executor_plugin_hpcctr.errors import EngineError, EngineMissing
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.follow import Follower
 from snakemake_executor_plugin_hpcctr.executor.live import Registry
+from snakemake_executor_plugin_hpcctr.executor.local_data import with_local_data
 from snakemake_executor_plugin_hpcctr.executor.submit import Submitter
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
+    LONELY,
+    NOT_CONTAINED,
     Place,
     choose_engine,
     container_binds,
@@ -47,8 +50,7 @@ from snakemake_executor_plugin_hpcctr.trace.store import Trace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from snakemake_executor_plugin_hpcctr.bridge.capture import Captured
-    from snakemake_executor_plugin_hpcctr.config.layers import Layers, Resolved
+    from snakemake_executor_plugin_hpcctr.config.layers import General, Layers, Resolved
     from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler
     from snakemake_executor_plugin_hpcctr.task import EngineName, Image
     from snakemake_executor_plugin_hpcctr.trace.folder import RunFolder
@@ -56,14 +58,6 @@ if TYPE_CHECKING:
 #: Where the tasks' own folders are made on the nodes.
 SCRATCH_BASE = "/tmp"  # noqa: S108 (a unique folder of mode 700 is made in it)
 NO_ARRAY = 1
-LONELY = (
-    'and its command is started once, on the first: set `launch="srun"` to start it on each, or '
-    "`mpi` if it starts the others itself"
-)
-NOT_CONTAINED = (
-    "its `run:` block runs in Snakemake's own Python, outside of the container, as with any "
-    "executor; with `--sdm apptainer` its shell() calls run inside"
-)
 
 
 @dataclass(frozen=True)
@@ -81,25 +75,25 @@ class Settled:
     tmpdir: str
 
 
-@dataclass
-class Session:
-    """All parts of a run, wired together; created by `open_session`."""
+@dataclass(kw_only=True)
+class TaskMaker:
+    """Turns jobs into tasks; the part of a run that needs no database and submits nothing.
+
+    Args:
+        prepare: Whether this is a run: outputs of earlier ones go, Snakemake has pulled its images.
+    """
 
     workflow: Any
     layers: Layers
     scheduler: Scheduler
     folder: RunFolder
-    trace: Trace
     place: Place
     images: ImageFolder
     available: Availability
-    submitter: Submitter
-    live: Registry
-    follower: Follower
-    runner: Runner
-    largest: int
+    runner: Runner | None = None
     warn: Callable[[str], None]
     pass_env: tuple[str, ...] = ()
+    prepare: bool = True
     _serials: Iterator[int] = field(default_factory=itertools.count)
     _warned: set[str] = field(default_factory=set)
 
@@ -116,19 +110,27 @@ class Session:
             HpcctrError: Something that the user wrote cannot be used.
         """
         check_job(self.workflow, job)
-        resolved = resolve(
-            bridge.name_of(job),
-            bridge.resources_of(job),
-            job.threads,
-            self.layers,
-            defaulted=bridge.defaulted_resources(self.workflow, job),
-        )
+        resolved = self.resolve(job)
         self._warn_once(resolved.rule, resolved.warnings)
         if alone:
             self.scheduler.check(resolved.resources)
         scratch = scratch_path(SCRATCH_BASE, self.folder.run_id, next(self._serials))
         tmpdir = bridge.give_tmpdir(job, resolved.tmpdir or own_tmpdir(scratch))
         return Settled(resolved, scratch, tmpdir)
+
+    def resolve(self, job: Any) -> Resolved:
+        """Return what holds for a job, and who said so.
+
+        Raises:
+            ConfigError: A resource cannot be used as it is written.
+        """
+        return resolve(
+            bridge.name_of(job),
+            bridge.resources_of(job),
+            job.threads,
+            self.layers,
+            defaulted=bridge.defaulted_resources(self.workflow, job),
+        )
 
     def task_of(self, job: Any, settled: Settled) -> Task:
         """Turn a job into a task: engine, image, command, binds.
@@ -186,8 +188,18 @@ class Session:
             tasks_per_element=resolved.tasks_per_element,
             options=with_apptainer_args(resolved.options, captured.apptainer_args),
             shared=bridge_groups.is_member(job),
+            stage=resolved.stage,
         )
+        if resolved.local_data and not needs_runner(self.workflow, job):
+            task = self._with_local_data(job, task)
         launch(task)  # what the engine cannot express is this job's error, not the whole wave's
+        return task
+
+    def _with_local_data(self, job: Any, task: Task) -> Task:
+        others = [*bridge.logs_of(job), *self.place.sources]
+        inputs = [os.path.abspath(f) for f in job.input]  # noqa: PTH100 (as in the bridge)
+        task, said = with_local_data(task, inputs, bridge.movable_outputs(job), others)
+        self._warn_once(task.rule, said)
         return task
 
     def _launcher(self, rule: str, engine: EngineName, resolved: Resolved) -> tuple[str, ...]:
@@ -218,8 +230,11 @@ class Session:
         try:
             around = bridge_groups.seen_from_head(job)
             if needs_runner(self.workflow, job):
+                if self.runner is None:
+                    return Captured(command="", interpreter="/bin/sh")
                 return self.runner.captured(job, around)
-            return capture(self.workflow, job, contained=engine != "host", around=around)
+            ways = {"contained": engine != "host", "prepare": self.prepare}
+            return capture(self.workflow, job, around=around, **ways)
         finally:
             # Snakemake makes TMPDIR where it prepares a job; the task makes it on its node.
             drop_empty(own_tmpdir(settled.scratch), settled.scratch)
@@ -240,8 +255,22 @@ class Session:
             return None, "host"
         if bridge.brings_containers(job):
             return None, "host"
-        sif = any("sif" in ENGINES[name].FORMATS for name in resolved.engines)
-        wanted = bridge.image_of(job, pulled=sif) or resolved.image
+        sif = self.prepare and any("sif" in ENGINES[name].FORMATS for name in resolved.engines)
+        return self.start(bridge.image_of(job, pulled=sif) or resolved.image, rule, resolved)
+
+    def start(
+        self, wanted: str | None, rule: str, resolved: Resolved
+    ) -> tuple[Image | None, EngineName]:
+        """Return the image, ready to be started, and the engine that starts it.
+
+        Args:
+            wanted: The image as the user names it; None for no container.
+            rule: Name of the rule, for messages.
+            resolved: Its settings.
+
+        Raises:
+            HpcctrError: No engine is there, or the image cannot be had.
+        """
         if wanted is None:
             return None, "host"
         image = parse_reference(resolved.images.get(wanted, wanted), self.place.workdir)
@@ -281,6 +310,17 @@ class Session:
                 self._warned.add(text)
                 self.warn(text)
 
+
+@dataclass(kw_only=True)
+class Session(TaskMaker):
+    """All parts of a run, wired together; created by `open_session`."""
+
+    trace: Trace
+    submitter: Submitter
+    live: Registry
+    follower: Follower
+    largest: int
+
     def close(self, *, keep_scripts: bool) -> None:
         """End the run; its scripts stay if a task failed or the user wants them."""
         failed = any(row.cause != "ok" for row in self.trace.rows(self.folder.run_id))
@@ -301,14 +341,13 @@ def open_session(executor: Any) -> Session:
     workflow, settings, say = executor.workflow, executor.executor_settings, executor.logger
     check_shared(workflow)
     workdir = Path.cwd()
-    layers = default_layers(_command_line(settings), settings.config, workdir, os.environ)
+    layers = default_layers(command_line(settings), settings.config, workdir, os.environ)
     settled = layers.settings
     folder = new_run(workdir, _absolute(settled.log_dir, workdir))
     folder.make()
     scheduler = make(settled.scheduler, warn=say.warning)
     trace = Trace(workdir / STATE / "trace.sqlite")
     live = Registry()
-    image_dir = _absolute(settled.image_dir, workdir) or workdir / STATE / "images"
     return Session(
         workflow=workflow,
         layers=layers,
@@ -316,7 +355,7 @@ def open_session(executor: Any) -> Session:
         folder=folder,
         trace=trace,
         place=Place(workdir=str(workdir), sources=bridge.source_folders(workflow)),
-        images=ImageFolder(image_dir, say.info),
+        images=ImageFolder(image_folder(settled, workdir), say.info),
         available=Availability(scheduler, workdir / STATE / "engines.json", say.warning),
         submitter=Submitter(scheduler, folder, trace, str(workdir), say.warning),
         live=live,
@@ -349,7 +388,12 @@ def _absolute(path: Path | None, workdir: Path) -> Path | None:
     return None if path is None else workdir / Path(os.path.expandvars(path)).expanduser()
 
 
-def _command_line(settings: Any) -> dict[str, object]:
+def image_folder(settled: General, workdir: Path) -> Path:
+    """Return the absolute folder for pulled images."""
+    return _absolute(settled.image_dir, workdir) or workdir / STATE / "images"
+
+
+def command_line(settings: Any) -> dict[str, object]:
     """Return the settings that were given, by the names of hpcctr.yaml."""
     names = ("scheduler", "engine", "python", "image_dir", "binds", "account", "partition", "array")
     given = {name: getattr(settings, name) for name in (*names, "log_dir", "keep_logs")}

@@ -40,6 +40,15 @@ SHORT_MIN = 10
 ELEMENT_MIN = 60
 ROUNDS = 4
 TMP_VARIABLES = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
+#: What the user is told of a rule.
+LONELY = (
+    'and its command is started once, on the first: set `launch="srun"` to start it on each, or '
+    "`mpi` if it starts the others itself"
+)
+NOT_CONTAINED = (
+    "its `run:` block runs in Snakemake's own Python, outside of the container, as with any "
+    "executor; with `--sdm apptainer` its shell() calls run inside"
+)
 
 
 @dataclass(frozen=True)

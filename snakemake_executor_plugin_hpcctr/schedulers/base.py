@@ -97,7 +97,7 @@ class Scheduler(Protocol):
         """Run a short POSIX shell script on a node that the request could get.
 
         Only partition, clusters, constraint, account, qos and reservation of the request
-        count; the script needs one CPU for some seconds.
+        count, and one GPU if it has any; the script needs one CPU for some seconds.
 
         Returns:
             What the script printed; None if no node was free within `within_s` seconds.

@@ -84,6 +84,12 @@ hpcctr_make_scratch() {
     || hpcctr_fail scratch "cannot make the folder $hpcctr_scratch on $HOSTNAME"
 }
 
+# Copy what the task asks to have on this node's own disk (see stage.sh).
+hpcctr_stage() {
+  [[ ! ${hpcctr_stage_to-} ]] || hpcctr_stage_image
+  ((${#hpcctr_stage_in[@]} + ${#hpcctr_stage_out[@]} == 0)) || hpcctr_stage_data
+}
+
 # Write what the inside part of a contained task needs: its environment and its command.
 # Ambient variables are set only where the image sets none; the allocation's and the task's
 # own are set in any case. Those that describe the host's software stay outside.
@@ -155,31 +161,39 @@ hpcctr_start() {
     hpcctr_start_on_host
     return
   fi
-  hpcctr_write_inside && hpcctr_engine_env && hpcctr_once || return
-  local outside numbers
-  { read -r outside; read -r numbers; } < <(readlink /proc/self/ns/mnt /proc/self/ns/pid)
+  hpcctr_write_inside && hpcctr_engine_env && hpcctr_once && hpcctr_line || return
   set -m
-  env -i "${hpcctr_process_env[@]}" "${hpcctr_launch[@]}" \
-    /bin/sh "$hpcctr_library/inside.sh" "$hpcctr_scratch" "$hpcctr_workdir" "$hpcctr_shell" "$outside" "$numbers" </dev/null &
+  "${hpcctr_words[@]}" </dev/null &
   hpcctr_pid=$! hpcctr_target=$!
   set +m
+}
+
+# The command line that starts the container and, in it, inside.sh.
+hpcctr_line() {
+  local outside numbers
+  { read -r outside; read -r numbers; } < <(readlink /proc/self/ns/mnt /proc/self/ns/pid)
+  hpcctr_words=(env -i "${hpcctr_process_env[@]}" "${hpcctr_launch[@]}"
+    /bin/sh "$hpcctr_library/inside.sh" "$hpcctr_scratch" "$hpcctr_workdir" "$hpcctr_shell" "$outside" "$numbers")
 }
 
 # `set -m` gives the command a process group of its own (and keeps bash from ignoring SIGINT in
 # it).
 hpcctr_start_on_host() {
   set -m
-  (
-    ((!hpcctr_clean)) || hpcctr_clear_host
-    eval "$hpcctr_meeting$hpcctr_declared"
-    cd -- "$hpcctr_workdir" || exit
-    if ((${#hpcctr_command} < 30000)); then # characters of up to 4 bytes; the kernel takes 128 KiB
-      exec "$hpcctr_shell" -c "$hpcctr_command"
-    fi
-    printf '%s\n' "$hpcctr_command" >"$hpcctr_scratch/command" && exec "$hpcctr_shell" "$hpcctr_scratch/command"
-  ) </dev/null &
+  (hpcctr_become_command) </dev/null &
   hpcctr_pid=$! hpcctr_target=-$!
   set +m
+}
+
+# In a subshell: become the command of a task that runs on the host.
+hpcctr_become_command() {
+  ((!hpcctr_clean)) || hpcctr_clear_host
+  eval "$hpcctr_meeting$hpcctr_declared"
+  cd -- "$hpcctr_workdir" || exit
+  if ((${#hpcctr_command} < 30000)); then # characters of up to 4 bytes; the kernel takes 128 KiB
+    exec "$hpcctr_shell" -c "$hpcctr_command"
+  fi
+  printf '%s\n' "$hpcctr_command" >"$hpcctr_scratch/command" && exec "$hpcctr_shell" "$hpcctr_scratch/command"
 }
 
 # With clean_env a command on the host keeps what the engine's process would get.
@@ -318,6 +332,7 @@ hpcctr_run() {
     trap "hpcctr_last_signal=$signal; hpcctr_forward $signal" "$signal"
   done
   hpcctr_execute
+  ((${#hpcctr_stage_out[@]} == 0)) || hpcctr_stage_back
   if [[ -O $hpcctr_scratch && -s $hpcctr_scratch/setup-failed ]]; then
     { IFS= read -r hpcctr_setup; IFS= read -r hpcctr_detail; } <"$hpcctr_scratch/setup-failed"
   fi
@@ -336,13 +351,33 @@ hpcctr_execute() {
   if ((hpcctr_ranks || hpcctr_wide)); then
     hpcctr_prepare
   else
-    hpcctr_check_node && hpcctr_make_scratch
+    hpcctr_check_node && hpcctr_make_scratch && hpcctr_stage
   fi || return 0
   if [[ ${hpcctr_measured-} ]]; then
     source "$hpcctr_library/measure.sh" && hpcctr_run_measured
   else
     hpcctr_start && hpcctr_wait
   fi
+}
+
+# Run the command on the caller's own streams, which may be a terminal: no log, no marker. Ctrl-C
+# is the command's; this shell stays for the clean-up.
+hpcctr_attach() {
+  hpcctr_setup= hpcctr_code=1 hpcctr_process_env=() hpcctr_meeting= hpcctr_ranks=0 hpcctr_wide=0
+  hpcctr_library=${BASH_SOURCE[0]%/*}
+  trap : INT TERM HUP
+  if hpcctr_check_node && hpcctr_make_scratch && hpcctr_stage; then
+    if ((${#hpcctr_launch[@]} == 0)); then
+      (trap - INT TERM HUP; hpcctr_become_command)
+      hpcctr_code=$?
+    elif hpcctr_write_inside && hpcctr_engine_env && hpcctr_once && hpcctr_line; then
+      "${hpcctr_words[@]}"
+      hpcctr_code=$?
+    fi
+  fi
+  ((${#hpcctr_process_env[@]} == 0)) || hpcctr_after
+  [[ ! -O $hpcctr_scratch ]] || rm -rf -- "$hpcctr_scratch"
+  exit "$hpcctr_code"
 }
 
 # Run several tasks one after another in one element: pairs of script and log. Each task writes

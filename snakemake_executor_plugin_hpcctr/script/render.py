@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
+from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.task import Task
 
 #: Static parts of every task, copied once into the folder of a run.
-LIBRARY = ("hpcctr.sh", "group.sh", "inside.sh", "measure.sh", "ranks.sh")
+LIBRARY = ("hpcctr.sh", "group.sh", "inside.sh", "measure.sh", "ranks.sh", "stage.sh")
 #: The engine's own environment, or its programs would not find what they made.
 ENGINE = 'env -i "${hpcctr_process_env[@]}"'
 
@@ -35,6 +37,29 @@ def render_task(task: Task, launch: Launch, *, number: str, library: str, marker
         library: Absolute folder that holds the files of LIBRARY on the node.
         marker: Absolute path of the exit marker, without the restart count.
     """
+    return _render(task, launch, number=number, library=library, marker=marker, call="hpcctr_run")
+
+
+def render_attached(task: Task, launch: Launch, *, library: str, terminal: bool) -> str:
+    """Return a script that runs the task's command on the caller's own streams.
+
+    Same checks, container and environment as `render_task`, but no log and no exit marker.
+
+    Args:
+        task: What to run.
+        launch: How its engine starts it.
+        library: Absolute folder that holds the files of LIBRARY on the node.
+        terminal: Whether the streams are a terminal.
+    """
+    if launch.argv:
+        more = launch.step + (launch.terminal if terminal else ())
+        launch = replace(launch, argv=(launch.argv[0], *more, *launch.argv[1:]))
+    return _render(task, launch, number="-", library=library, marker="", call="hpcctr_attach")
+
+
+def _render(
+    task: Task, launch: Launch, *, number: str, library: str, marker: str, call: str
+) -> str:
     shell = posixpath.basename(task.interpreter) if launch.contained else task.interpreter
     variables = {
         "hpcctr_task": number,
@@ -49,14 +74,21 @@ def render_task(task: Task, launch: Launch, *, number: str, library: str, marker
         "hpcctr_substitute": launch.substitute,
         "hpcctr_image": _image_path(task),
     }
+    sources = f"source {quote(library + '/hpcctr.sh')}\n"
+    if staged := staged_image(task):
+        variables |= {"hpcctr_stage_to": staged, "hpcctr_stage_limit": str(task.stage.limit_mb)}
+    if staged or task.stage.inputs or task.stage.outputs:
+        sources += f"source {quote(library + '/stage.sh')}\n"
     mark, body = heredoc(task.command, "END_OF_COMMAND")
     declared, declared_body = heredoc(exports(_environment(task)), "END_OF_ENVIRONMENT")
     return "".join(
         [
             _header(task, number),
-            f"source {quote(library + '/hpcctr.sh')}\n\n",
+            f"{sources}\n",
             "".join(f"{name}={quote(value)}\n" for name, value in variables.items()),
             array("hpcctr_sources", _sources(task, launch)) + "\n",
+            _pairs("hpcctr_stage_in", task.stage.inputs),
+            _pairs("hpcctr_stage_out", task.stage.outputs),
             array("hpcctr_pass", task.pass_env) + "\n",
             array("hpcctr_launch", launch.argv) + "\n",
             array("hpcctr_launch_env", (f"{k}={v}" for k, v in launch.env.items())) + "\n",
@@ -68,7 +100,7 @@ def render_task(task: Task, launch: Launch, *, number: str, library: str, marker
             "# The command:\n",
             f"hpcctr_read hpcctr_command {mark}\n{body}",
             _benchmark(task) if task.benchmark else "",
-            "\nhpcctr_run\n",
+            f"\n{call}\n",
         ]
     )
 
@@ -120,13 +152,34 @@ def _environment(task: Task) -> dict[str, str]:
     return {**folder, **task.env}
 
 
+def staged_image(task: Task) -> str:
+    """Return the path of the image's copy on the node, which changes with its content; or ""."""
+    path = _image_path(task)
+    if task.launcher or (task.resources.nodes or 1) > 1:
+        return ""  # all processes of the task start from the same path
+    if not (path and task.stage.images and task.image and task.image.format != "directory"):
+        return ""
+    stem, suffix = posixpath.splitext(posixpath.basename(path))
+    digest = hashlib.sha256(f"{path}\n{task.image.identity}".encode(errors="surrogateescape"))
+    return posixpath.join(task.stage.images, f"{stem}-{digest.hexdigest()[:12]}{suffix}")
+
+
 def _image_path(task: Task) -> str:
     image = task.image
     return image.location if image and image.format in {"sif", "sqsh", "directory"} else ""
 
 
 def _sources(task: Task, launch: Launch) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(bind.source for bind in task.binds)) if launch.contained else ()
+    """Return what must be on the node before the task begins; its own folder is made then."""
+    if not launch.contained:
+        return ()
+    sources = dict.fromkeys(bind.source for bind in task.binds)
+    return tuple(path for path in sources if not path.startswith(f"{task.scratch}/"))
+
+
+def _pairs(name: str, pairs: Iterable[tuple[str, str]]) -> str:
+    items = [item for pair in pairs for item in pair]
+    return array(name, items) + "\n" if items else ""
 
 
 def _functions(launch: Launch) -> str:

@@ -196,6 +196,10 @@ class Workflow:
         runs = {row.run for row in self.rows()}
         return [path for run in runs for path in Path("/tmp").glob(f"hpcctr-*-{run}-*")]
 
+    def variables(self) -> dict[str, str]:
+        """Return the environment in which its programs run."""
+        return self._environ(None)
+
     def _environ(self, more: Mapping[str, str] | None) -> dict[str, str]:
         own = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
         search = [str(ROOT), *filter(None, [own.get("PYTHONPATH")])]

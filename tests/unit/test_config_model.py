@@ -42,6 +42,7 @@ def test_blocks_match_the_task(ours: type[BaseModel], theirs: type[BaseModel]) -
         ("## Top level", model.HpcctrConfig),
         ("`logs`:", model.LogSettings),
         ("## Settings of a rule", model.RuleSettings),
+        ("`stage`:", model.StageSettings),
         ("`apptainer`:", model.ApptainerSettings),
         ("`enroot`:", model.EnrootSettings),
         ("`pyxis`:", model.PyxisSettings),

@@ -197,7 +197,7 @@ def test_both_languages_link_to_each_other(page: Path) -> None:
 @pytest.mark.parametrize("block", CONFIGURATIONS, ids=_block_name)
 def test_configuration_examples_are_valid(block: _Block) -> None:
     """A YAML block is an hpcctr.yaml without mistakes, unless it is marked as a profile."""
-    around = Surroundings(environ={"HOME": "/home/me"}, base="/work/flow")
+    around = Surroundings(environ={"HOME": "/home/me", "USER": "me"}, base="/work/flow")
     assert parse_config(block.text, _block_name(block), around).config.model_fields_set
 
 

@@ -34,9 +34,16 @@ def srun_argv(resources: Resources, script: str, within_s: float) -> list[str]:
         ("qos", resources.qos),
         ("reservation", resources.reservation),
         ("constraint", resources.constraint),
+        ("gpus", _one_gpu(resources)),
     ]
     options = [f"--{name}={value}" for name, value in given if value is not None]
     return ["srun", "--quiet", *options, "/bin/sh", "-c", script]
+
+
+def _one_gpu(resources: Resources) -> str | None:
+    if resources.gpu is None:
+        return None
+    return f"{resources.gpu.model}:1" if resources.gpu.model else "1"
 
 
 def has_unknown_name(done: Completed) -> bool:

@@ -70,10 +70,15 @@ def _options(submission: Submission) -> list[str]:
         ("open-mode", "append"),
         ("export", "ALL"),
         ("array", _array(submission)),
-        *_request(submission.resources),
     ]
+    own = [f"--{name}={value}" for name, value in given if value is not None]
     requeue = "--requeue" if submission.resources.requeue else "--no-requeue"
-    return [f"--{name}={value}" for name, value in given if value is not None] + [requeue]
+    return [*own, *request_options(submission.resources), requeue]
+
+
+def request_options(resources: Resources) -> list[str]:
+    """Return what is asked for as options of sbatch(1), srun(1) and salloc(1)."""
+    return [f"--{name}={value}" for name, value in _request(resources) if value is not None]
 
 
 def _request(resources: Resources) -> list[tuple[str, str | int | None]]:
