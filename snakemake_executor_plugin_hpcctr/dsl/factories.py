@@ -1,0 +1,54 @@
+"""`channel.…`: where items come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from snakemake_executor_plugin_hpcctr.dsl.channels import Channel, Value
+from snakemake_executor_plugin_hpcctr.dsl.trace import current
+from snakemake_executor_plugin_hpcctr.dsl.values import freeze
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+T = TypeVar("T")
+
+
+class Factories:
+    """The factories, as methods of `channel`."""
+
+    def of(self, *items: T) -> Channel[T]:
+        """Make a queue of these items; a `range` among them gives its numbers.
+
+        Example:
+            `channel.of("a", range(1, 3))` gives "a", 1, 2.
+        """
+
+        def listed() -> list[Any]:
+            return [
+                part
+                for item in items
+                for part in (item if isinstance(item, range) else (freeze(item),))
+            ]
+
+        return _source("of", listed)
+
+    def fromList(self, items: Iterable[T]) -> Channel[T]:
+        """Make a queue of the elements of a list."""
+        return _source("fromList", lambda: [freeze(item) for item in items])
+
+    def value(self, item: T) -> Value[T]:
+        """Make a value: one item that can be read for ever."""
+        return Value(current().source("value", lambda: [freeze(item)], "value"))
+
+    def empty(self) -> Channel[Any]:
+        """Make a queue without items."""
+        return _source("empty", list)
+
+
+def _source(name: str, items: Callable[[], list[Any]]) -> Channel[Any]:
+    return Channel(current().source(name, items, "queue"))
+
+
+channel = Factories()
