@@ -118,3 +118,28 @@ def find_program(name: str, *, extra_path: str = "/usr/sbin:/sbin") -> str | Non
     user's PATH on Debian.
     """
     return shutil.which(name) or shutil.which(name, path=extra_path)
+
+
+def attach(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+) -> int:
+    """Run a program that speaks for itself, with this process's own streams; return its exit code.
+
+    Ctrl-C reaches the program, too: its end is waited for.
+
+    Raises:
+        CommandError: The program does not exist.
+    """
+    words = [os.fspath(word) for word in argv]
+    try:
+        process = subprocess.Popen(words, env=None if env is None else dict(env), cwd=cwd)  # noqa: S603 (argv list, no shell)
+    except FileNotFoundError as error:
+        raise CommandError(f"`{words[0]}` was not found on PATH") from error
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue

@@ -181,6 +181,11 @@ def own_paths(job: Any) -> list[str]:
     return [*paths, *(real for p in paths if (real := os.path.realpath(p)) != p)]
 
 
+def give_up(job: Any) -> None:
+    """Let a job's next failure be its last, whatever `retries:` says."""
+    job._attempt = job.restart_times + 1  # noqa: SLF001 (its setter would evaluate resources anew)
+
+
 def fail_unstarted(workflow: Any, job: Any) -> None:
     """End a job with an error before anything of it ran: its outputs of earlier runs stay.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
-from snakemake_executor_plugin_hpcctr.cli import lab, output, status
+from snakemake_executor_plugin_hpcctr.cli import dsl, lab, output, status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(lab.app, name="lab")
 app.command()(status.status)
+app.add_typer(dsl.app, name="dsl")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it so)

@@ -242,7 +242,7 @@ class Plan(Part):
         warnings: Sentences for the user.
     """
 
-    version: Literal[1] = VERSION
+    version: Literal[1]
     file: str
     workflow: str
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -280,7 +280,7 @@ class Manifest(Part):
         tag: As in the plan.
     """
 
-    version: Literal[1] = VERSION
+    version: Literal[1]
     state: Literal["done", "absent"]
     reason: str = ""
     emits: list[list[Any] | None] = Field(default_factory=list)

@@ -60,6 +60,7 @@ def plan_of(
     """
     calls = [_call(call) for call in trace.calls.values()]
     return model.Plan(
+        version=model.VERSION,
         file=str(pipeline.file),
         workflow=pipeline.entry.name,
         arguments={name: encode(value) for name, value in arguments.items()},
@@ -96,8 +97,7 @@ def _call(call: CallNode) -> model.Call:
         inputs=list(definition.inputs),
         emits=list(definition.emits),
         body=body,
-        directives={name: encode(value) for name, value in fixed.items() if name not in NOT_KEPT}
-        | {name: directives[name] for name in ("errorStrategy",) if name in fixed},
+        directives=_kept(directives, fixed),
         code=_needs_code(call, directives),
         publish=[
             model.Publish(**place.fields, save_as=place.save_as is not None)
@@ -108,6 +108,13 @@ def _call(call: CallNode) -> model.Call:
     )
     _hoist(made)
     return made
+
+
+def _kept(directives: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: encode(value) for name, value in fixed.items() if name not in NOT_KEPT}
+    if "errorStrategy" in directives:
+        kept["errorStrategy"] = fixed.get("errorStrategy", "dynamic")
+    return kept
 
 
 def _hoist(call: model.Call) -> None:

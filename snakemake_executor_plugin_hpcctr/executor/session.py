@@ -26,6 +26,7 @@ from snakemake_executor_plugin_hpcctr.errors import EngineError, EngineMissing
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.follow import Follower
 from snakemake_executor_plugin_hpcctr.executor.live import Registry
+from snakemake_executor_plugin_hpcctr.executor.planned import PlannedTasks
 from snakemake_executor_plugin_hpcctr.executor.submit import Submitter
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     Place,
@@ -36,6 +37,7 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
     own_tmpdir,
     scratch_path,
     with_apptainer_args,
+    with_targets,
 )
 from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
 from snakemake_executor_plugin_hpcctr.images.store import ImageFolder
@@ -99,6 +101,7 @@ class Session:
     runner: Runner
     largest: int
     warn: Callable[[str], None]
+    planned: PlannedTasks
     pass_env: tuple[str, ...] = ()
     _serials: Iterator[int] = field(default_factory=itertools.count)
     _warned: set[str] = field(default_factory=set)
@@ -153,18 +156,22 @@ class Session:
 
         Raises:
             HpcctrError: The engine cannot express what the task asks.
+            NothingToRun: A task of a plan that is done without running.
             Exception: Whatever Snakemake raises about the job.
         """
         rule, resolved = settled.resolved.rule, settled.resolved
         image, engine = chosen
         contained = engine != "host"
         captured = self._captured(job, settled, engine)
+        key, command, sources = bridge.durable_key(job), captured.command, bridge.own_paths(job)
+        if not bridge_groups.is_member(job) and (prepared := self.planned.prepared(key, command)):
+            command, sources = prepared.command, [*sources, *with_targets(prepared.sources)]
         task = Task(
-            key=bridge.durable_key(job),
+            key=key,
             rule=rule,
             wildcards=bridge.wildcards_of(job),
             attempt=job.attempt,
-            command=captured.command,
+            command=command,
             interpreter=captured.interpreter,
             benchmark=is_measured(self.workflow, job),
             repeats=captured.repeats,
@@ -173,7 +180,7 @@ class Session:
             if needs_runner(self.workflow, job)
             else self._launcher(rule, engine, resolved),
             image=image if contained else None,
-            binds=container_binds(self.place, captured, bridge.own_paths(job), resolved.binds)
+            binds=container_binds(self.place, captured, sources, resolved.binds)
             if contained
             else (),
             workdir=bridge.shadow_of(job) or self.place.workdir,
@@ -333,6 +340,7 @@ def open_session(executor: Any) -> Session:
         ),
         largest=array_limit(settled.array, scheduler),
         warn=say.warning,
+        planned=PlannedTasks(say.warning),
         pass_env=tuple(executor.envvars()),
     )
 
