@@ -8,6 +8,7 @@ import keyword
 import sys
 import textwrap
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,11 @@ class Definition:
     variables: tuple[str, ...] = ()
     mentioned: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         """Names that `${…}` may begin with."""
         return frozenset(
-            {*input_names(self.inputs), *self.variables, *(i.name for i in self.inputs), "task"}
+            {*input_names(self.inputs), *self.variables, "task", "params"} - {""}
         )
 
 

@@ -26,6 +26,7 @@ class Planned:
         self._tasks: dict[str, dict[str, Any]] = {}
         self._calls: dict[str, dict[str, Any]] = {}
         self._segments: dict[str, dict[str, Any]] = {}
+        self._rules: dict[str, str] = {}
         self._add("", Path(root) / "plan.json")
 
     def _add(self, name: str, path: Path) -> dict[str, Any]:
@@ -35,6 +36,7 @@ class Planned:
         self._parts[name] = part
         for call in part.get("calls", ()):
             self._calls.setdefault(call["rule"], call)
+            self._rules[call["name"]] = call["rule"]
             self._tasks.setdefault(call["rule"], {}).update(call.get("tasks", {}))
         for segment in part.get("segments", ()):
             self._segments.setdefault(segment["name"], segment)
@@ -55,7 +57,7 @@ class Planned:
             for t in tasks.values()
             for need in t.get("needs", ())
         }
-        names = {call["rule"]: call["name"] for call in self._calls.values()}
+        names = {rule: name for name, rule in self._rules.items()}
         found += [
             f"{self.root}/{rule}/{key}.json"
             for rule, tasks in self._tasks.items()
