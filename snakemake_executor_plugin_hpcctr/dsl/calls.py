@@ -82,6 +82,8 @@ def call(
             pair.state if isinstance(pair.state, Pending) else columns[number] if columns else []
         )
         made.outputs[emit.name] = trace.add(f"{name}.{emit.name}", kind, (pair,), state)
+        if emit.topic:
+            trace.writers.setdefault(emit.topic, []).append(made.outputs[emit.name])
     return {emit: channel_of(node) for emit, node in made.outputs.items()}
 
 

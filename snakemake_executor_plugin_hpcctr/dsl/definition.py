@@ -64,9 +64,7 @@ class Definition:
     @cached_property
     def names(self) -> frozenset[str]:
         """Names that `${…}` may begin with."""
-        return frozenset(
-            {*input_names(self.inputs), *self.variables, "task", "params"} - {""}
-        )
+        return frozenset({*input_names(self.inputs), *self.variables, "task", "params"} - {""})
 
 
 def input_names(inputs: tuple[Input, ...] | list[Input]) -> Iterator[str]:
@@ -303,6 +301,8 @@ def _mentioned(body: Body | None) -> frozenset[str]:
     return frozenset(
         f"{reference.name}.{reference.steps[0][1]}.{reference.steps[1][1]}"
         if reference.name == "task" and len(reference.steps) > 1
+        else f"params.{reference.steps[0][1]}"
+        if reference.name == "params" and reference.steps
         else reference.name
         for reference in references(body.text)
     )

@@ -42,6 +42,16 @@ class Factories:
         """Make a value: one item that can be read for ever."""
         return Value(current().source("value", lambda: [freeze(item)], "value"))
 
+    def topic(self, name: str) -> Channel[Any]:
+        """Make a queue of what all outputs with `topic=name` give, in any workflow.
+
+        A topic that no output declares is empty.
+
+        Example:
+            `log: Out[Path] = out(path("*.log"), topic="logs")` feeds `channel.topic("logs")`.
+        """
+        return Channel(current().topic(name))
+
     def empty(self) -> Channel[Any]:
         """Make a queue without items."""
         return _source("empty", list)

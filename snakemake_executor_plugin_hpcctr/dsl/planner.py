@@ -29,11 +29,23 @@ NOT_KEPT = frozenset({"tag", "publishDir", "errorStrategy"})
 
 
 def trace_pipeline(pipeline: Pipeline, arguments: Mapping[str, Any], trace: Trace) -> Trace:
-    """Run the entry workflow once, symbolically, and return the trace.
+    """Run the entry workflow, symbolically, and return the trace.
+
+    It runs once, and once more for each round of topics that must be known first.
 
     Raises:
         DslError: The pipeline cannot be planned.
     """
+    trace.params = dict(arguments)
+    while True:
+        _run(pipeline, arguments, trace)
+        following = trace.next_pass()
+        if following is None:
+            return trace
+        trace = following
+
+
+def _run(pipeline: Pipeline, arguments: Mapping[str, Any], trace: Trace) -> None:
     with tracing(trace):
         try:
             pipeline.entry.function(**arguments)
@@ -44,7 +56,6 @@ def trace_pipeline(pipeline: Pipeline, arguments: Mapping[str, Any], trace: Trac
                 f"the workflow `{pipeline.entry.name}` raised {type(error).__name__}: {error}",
                 span=raised_at(error.__traceback__) or pipeline.entry.span,
             ) from error
-    return trace
 
 
 def plan_of(

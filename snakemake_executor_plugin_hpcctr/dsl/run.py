@@ -50,7 +50,7 @@ def make_plan(
     results = ManifestResults(layout, rule_name)
     allowed = frozenset[str]() if options.fresh else None
     trace = Trace(results, allowed=allowed, stub=options.stub)
-    trace_pipeline(pipeline, arguments, trace)
+    trace = trace_pipeline(pipeline, arguments, trace)
     plan = plan_of(pipeline, arguments, trace, channels=options.channels)
     plan.root = str(layout.root)
     return plan
@@ -77,7 +77,7 @@ def write_segment(layout: Layout, name: str) -> None:
     arguments = {key: decode(value) for key, value in plan.arguments.items()}
     allowed = frozenset({*plan.passed, *segment.operators})
     trace = Trace(store.results, allowed=allowed, stub=plan.stub)
-    trace_pipeline(pipeline, arguments, trace)
+    trace = trace_pipeline(pipeline, arguments, trace)
     part = plan_of(pipeline, arguments, trace)
     known = {(c.rule, key) for old in store.plans() for c in old.calls for key in c.tasks}
     part.calls = [_without(call, known) for call in part.calls]

@@ -183,7 +183,9 @@ class TaskMaker:
         return fill(text, self.definition.names, lambda name: self.lookup(name, made), as_text)
 
     def lookup(self, name: str, made: Round) -> Any:
-        """Return the value of an input, a script variable or `task`."""
+        """Return the value of an input, a script variable, `task` or `params`."""
+        if name == "params":
+            return self.trace.params
         if name in self.definition.variables:
             return self._user(lambda: getattr(made.view, name))
         return getattr(made.view, name)
@@ -254,9 +256,10 @@ class TaskMaker:
         ]
         constant = {n: None if callable(v) else v for n, v in keyed.items()}
         environment = self.directives.get("env", {})
+        params = {n: encode(v) for n, v in self.trace.params.items() if f"params.{n}" in mentioned}
         return [
             self.call.name, body.kind, text, body.interpreter, stub, constant, used, evals,
-            declared, stage, methods, variables, environment, self.trace.helpers_of(body),
+            declared, stage, methods, variables, environment, params, self.trace.helpers_of(body),
         ]  # fmt: skip
 
     def _key(self, made: Round) -> str:
@@ -334,10 +337,18 @@ class TaskMaker:
         if spec.function is not None:
             return self._user(spec.function, made.view)
         if leaf.text in self.definition.names:
+            self._check_settled(leaf.text)
             return self.lookup(leaf.text, made)
         if not any(references(leaf.text)):
             return leaf.text
         return self.text(leaf.text, made)
+
+    def _check_settled(self, name: str) -> None:
+        """Touch a variable that a method of the task may set when it runs."""
+        body = self.definition.body
+        settled = body is None or body.kind == "script" or name not in self.definition.variables
+        if not settled and not isinstance(getattr(self.call.cls, name), property):
+            raise Touched(Promise(self.call.name, name, 0))
 
     def _passed_on(self, leaf: model.Leaf, made: Round) -> Any:
         """Return the input that an output consists of, `path("${reads}")`; None if it is none."""

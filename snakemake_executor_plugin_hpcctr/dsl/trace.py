@@ -8,25 +8,39 @@ tasks are done the same file is traced again and gets further.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.dsl.deferred import (
+    after,
+    deferred,
+    lazy,
+    remembering,
+    remembering_one,
+)
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
+from snakemake_executor_plugin_hpcctr.dsl.graph import (
+    Barrier,
+    Kind,
+    Node,
+    NoResults,
+    Pending,
+    Programs,
+    Results,
+    describe_history,
+    describe_items,
+    waits,
+)
 from snakemake_executor_plugin_hpcctr.dsl.keys import Fingerprints, function_identity
 from snakemake_executor_plugin_hpcctr.dsl.operators.base import DROP, Operator
 from snakemake_executor_plugin_hpcctr.dsl.spans import Span, here
 from snakemake_executor_plugin_hpcctr.dsl.values import (
     ABSENT,
-    Lazy,
-    Promise,
     Touched,
-    attach,
-    describe,
     may_be_absent,
     promises,
     resolve,
-    unknowns,
 )
 
 if TYPE_CHECKING:
@@ -35,88 +49,21 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.dsl.calls import CallNode
     from snakemake_executor_plugin_hpcctr.dsl.model import Body
 
-Kind: TypeAlias = Literal["queue", "value"]
-
-
-class Programs(Protocol):
-    """Programs beside the pipeline that scripts may call."""
-
-    def named_in(self, script: str) -> list[Any]:
-        """Return the identity of each that the script names."""
-        ...
-
-
-class Results(Protocol):
-    """What tasks have given so far; the runtime reads manifests, tests give a dict."""
-
-    def done(self, call: str, key: str) -> bool:
-        """Whether a task has its manifest."""
-        ...
-
-    def give(self, promise: Promise) -> Any:
-        """Return the value of a done task's output, frozen, or ABSENT."""
-        ...
-
-
-class NoResults:
-    """Nothing has run."""
-
-    def done(self, _call: str, _key: str) -> bool:
-        """Return False."""
-        return False
-
-    def give(self, promise: Promise) -> Any:
-        """Never asked, as nothing is done."""
-        raise LookupError(repr(promise))
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Stands for items that cannot be known before the barriers are passed."""
-
-    barriers: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Barrier:
-    """An operator that cannot be evaluated before some tasks have run.
-
-    Args:
-        node: Id of the operator.
-        needs: (call, key) of the tasks whose results it reads.
-        reason: What made it one, in words.
-    """
-
-    node: str
-    needs: tuple[tuple[str, str], ...]
-    reason: str
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """One channel of the graph.
-
-    Args:
-        id: Operator or process and a running number, the same in every trace of one file.
-        operator: Name for people.
-        span: Where the user wrote it.
-        kind: Whether it is a queue, or a value that can be read for ever.
-        sources: Channels it is made from.
-        state: Its items, or what it waits for.
-        apply: For an operator that may be kept for later: arguments → value or ABSENT.
-        trace: The trace it belongs to.
-        functions: The user's functions in it.
-    """
-
-    id: str
-    operator: str
-    span: Span
-    kind: Kind
-    sources: tuple[Node, ...]
-    state: list[Any] | Pending
-    trace: Trace
-    apply: Callable[[list[Any]], Any] | None = None
-    functions: tuple[Any, ...] = ()
+__all__ = [
+    "Barrier",
+    "Kind",
+    "NoResults",
+    "Node",
+    "Pending",
+    "Programs",
+    "Results",
+    "Trace",
+    "current",
+    "describe_history",
+    "describe_items",
+    "tracing",
+    "waits",
+]
 
 
 @dataclass(eq=False)
@@ -129,6 +76,10 @@ class Trace:
         evaluate: False builds the graph only, so that functions can be found by node id.
         stub: Whether bodies are replaced by their stubs.
         programs: The pipeline's `bin/` folder, if it has one.
+        params: Values of the entry workflow's parameters, for `${params.…}`.
+        topics: Items of topics, as an earlier pass over the same file found them.
+        readers: Topic → the channel that reads it.
+        writers: Topic → outputs that feed it.
         configured: Returns a call's directives with those of configuration files.
     """
 
@@ -145,12 +96,70 @@ class Trace:
     configured: Callable[[CallNode], dict[str, Any]] | None = None
     programs: Programs | None = None
     passed: set[str] = field(default_factory=set)
+    params: dict[str, Any] = field(default_factory=dict)
+    topics: dict[str, list[Any] | Pending] = field(default_factory=dict)
+    readers: dict[str, Node] = field(default_factory=dict)
+    writers: dict[str, list[Node]] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
 
     def source(self, name: str, items: Callable[[], list[Any]], kind: Kind = "queue") -> Node:
         """Add a factory's channel; `items` is called only if items are wanted."""
         state = items() if self.evaluate else []
         return self.add(name, kind, (), state)
+
+    def topic(self, name: str) -> Node:
+        """Add the channel of a topic: what all outputs that declare it give, wherever they are.
+
+        Its writers may stand further down, so a first pass over the file finds them.
+        """
+        unknown = Pending(frozenset({topic_barrier(name)}))
+        state = self.topics.get(name, unknown) if self.evaluate else []
+        return self.readers.setdefault(name, self.add(f"topic {name}", "queue", (), state))
+
+    def next_pass(self) -> Trace | None:
+        """Return the trace of another pass, which knows more topics; None if all are known.
+
+        Raises:
+            DslError: A process feeds a topic that it reads.
+        """
+        open_topics = [name for name in self.readers if name not in self.topics]
+        if not open_topics or not self.evaluate:
+            return None
+        found = {name: state for name in open_topics if (state := self._fed(name)) is not None}
+        if not found:
+            name = open_topics[0]
+            writer = self.writers[name][0]
+            raise DslError(
+                f"the topic `{name}` is read by what feeds it, so that it would never end",
+                span=self.readers[name].span,
+                history=describe_history(writer),
+                next_step="feed another topic, or read the outputs one by one",
+            )
+        again = replace(
+            self,
+            topics={**self.topics, **found},
+            nodes={},
+            barriers={},
+            warnings=[],
+            calls={},
+            workflows={},
+            passed=set(),
+            readers={},
+            writers={},
+            _counts={},
+        )
+        again.fingerprints = Fingerprints(again.functions_of)
+        return again
+
+    def _fed(self, name: str) -> list[Any] | Pending | None:
+        """Return a topic's items; None while they depend on topics that are not known."""
+        nodes = self.writers.get(name, [])
+        waiting = waits(nodes)
+        if any(barrier.startswith(TOPIC) for barrier in waiting):
+            return None
+        if waiting:
+            return Pending(waiting)
+        return [item for node in nodes if isinstance(node.state, list) for item in node.state]
 
     def add(
         self,
@@ -175,7 +184,7 @@ class Trace:
         """
         for source in sources:
             self.check_own(source)
-        node = self.add(operator.name, kind, tuple(sources), [], _deferred(operator))
+        node = self.add(operator.name, kind, tuple(sources), [], deferred(operator))
         node.functions = operator.functions
         if self.evaluate:
             try:
@@ -208,9 +217,10 @@ class Trace:
     @cached_property
     def fingerprints(self) -> Fingerprints:
         """What stands for values in keys; one for the whole trace, as it remembers files."""
-        return Fingerprints(self._functions_of)
+        return Fingerprints(self.functions_of)
 
-    def _functions_of(self, node: str) -> Any:
+    def functions_of(self, node: str) -> Any:
+        """Return the identity of the functions that a node holds."""
         found = self.nodes[node]
         return [found.operator, *(function_identity(f) for f in found.functions)]
 
@@ -237,7 +247,7 @@ class Trace:
         if waiting:
             return Pending(waiting)
         columns = [source.state for source in node.sources if isinstance(source.state, list)]
-        after = _after(columns)
+        made_from = after(columns)
         uncertain = operator.absent != "pass" and any(
             may_be_absent(item) for column in columns for item in column
         )
@@ -246,7 +256,7 @@ class Trace:
         if operator.one is not None:
             return self._one_by_one(node, operator, columns[0])
         try:
-            return [_remembering(item, after) for item in operator.run(*columns)]
+            return [remembering(item, made_from) for item in operator.run(*columns)]
         except Touched as touch:
             reason = f"it looks at {touch.unknown!r}"
             return self._later(node, operator, columns, operator.touched, reason)
@@ -258,13 +268,13 @@ class Trace:
             try:
                 result = operator.one(item)
                 if result is not DROP and result is not item:
-                    result = _remembering_one(node, result, item)
+                    result = remembering_one(node, result, item)
             except Touched as touch:
                 if operator.touched == "barrier":
                     return self._later(
                         node, operator, [items], "barrier", f"it looks at {touch.unknown!r}"
                     )
-                result = _lazy(node, (item,), maybe=True)
+                result = lazy(node, (item,), maybe=True)
             if result is not DROP:
                 results.append(result)
         return results
@@ -273,7 +283,7 @@ class Trace:
         self, node: Node, operator: Operator, columns: list[list[Any]], how: str, reason: str
     ) -> list[Any] | Pending:
         if how == "manifest" and len(columns) == 1:
-            return [_lazy(node, tuple(columns[0]), maybe=True)]
+            return [lazy(node, tuple(columns[0]), maybe=True)]
         waiting = {
             (promise._call, promise._key): None
             for column in columns
@@ -294,62 +304,12 @@ class Trace:
         return [result for item in known[0] if (result := operator.one(item)) is not DROP]
 
 
-def _after(columns: list[list[Any]]) -> tuple[Promise | Lazy, ...]:
-    """Return the unknown leaves of all items, each once."""
-    found = {id(leaf): leaf for column in columns for item in column for leaf in unknowns(item)}
-    return tuple(found.values())
+TOPIC = "topic "
 
 
-def _remembering(item: Any, after: tuple[Promise | Lazy, ...]) -> Any:
-    """Return an item that waits for what it was made from."""
-    if not after or any(True for _ in unknowns(item)):
-        return item
-    try:
-        return attach(item, after)
-    except TypeError:
-        return item
-
-
-def _remembering_one(node: Node, result: Any, item: Any) -> Any:
-    """Return what a function made of an item; it waits for, and is absent with, that item."""
-    after = tuple(unknowns(item))
-    if not after or any(True for _ in unknowns(result)):
-        return result
-    try:
-        return attach(result, after)
-    except TypeError:
-        return _lazy(node, (item,), maybe=may_be_absent(item))
-
-
-def waits(nodes: Sequence[Node]) -> frozenset[str]:
-    """Return all barriers that any of the nodes waits for."""
-    pending = [node.state.barriers for node in nodes if isinstance(node.state, Pending)]
-    return frozenset().union(*pending)
-
-
-def _deferred(operator: Operator) -> Callable[[list[Any]], Any] | None:
-    """Return the operator as a function of real arguments, to be applied later."""
-    one = operator.one
-    if one is not None:
-
-        def apply_one(items: list[Any]) -> Any:
-            if not items:
-                return ABSENT
-            result = one(items[0])
-            return ABSENT if result is DROP else result
-
-        return apply_one
-
-    def apply_all(items: list[Any]) -> Any:
-        results = operator.run(items)
-        return results[0] if results else ABSENT
-
-    return apply_all
-
-
-def _lazy(node: Node, arguments: tuple[Any, ...], *, maybe: bool) -> Lazy:
-    assert node.apply is not None  # noqa: S101 (operators have one)
-    return Lazy(node.id, node.apply, arguments, maybe=maybe)
+def topic_barrier(name: str) -> str:
+    """Return what stands for a topic that is not known in this pass."""
+    return f"{TOPIC}{name}"
 
 
 def _placed(error: DslError, node: Node) -> DslError:
@@ -364,23 +324,6 @@ def _placed(error: DslError, node: Node) -> DslError:
         history=describe_history(node),
         item=error.item,
     )
-
-
-def describe_history(node: Node) -> str:
-    """Return where a channel comes from: `of (main.py:3) → map (main.py:4)`."""
-    steps = []
-    current: Node | None = node
-    while current is not None:
-        steps.append(f"{current.operator} ({current.span})")
-        current = current.sources[0] if current.sources else None
-    return " → ".join(reversed(steps))
-
-
-def describe_items(node: Node, limit: int = 100) -> list[str]:
-    """Return the items of a channel as text, for `plan --channels`."""
-    if isinstance(node.state, Pending):
-        return [f"known after {', '.join(sorted(node.state.barriers))}"]
-    return [describe(item, limit) for item in node.state]
 
 
 _ACTIVE: list[Trace] = []

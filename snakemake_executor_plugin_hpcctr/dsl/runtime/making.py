@@ -145,7 +145,12 @@ class Making:
 
     @cached_property
     def staged(self) -> Process:
-        """The process as its script method and functions see it: files by their staged names."""
+        """The process as its script method and functions see it: files by their staged names.
+
+        Python that runs in the head works on the files where they are.
+        """
+        if self.body.kind == "exec":
+            return self.process
         seen = view_of(self.cls, [None] * len(self.call.inputs), self.view)
         seen.__dict__.update(self.staging.values)
         return seen
@@ -166,7 +171,7 @@ class Making:
             return self.view
         if name == "params":
             return {k: decode(v) for k, v in self.store.plan.arguments.items()}
-        if name in self.staging.values:
+        if name in self.staging.values and self.body.kind != "exec":
             return self.staging.values[name]
         return self.user(lambda: getattr(self.staged, name))
 
@@ -199,6 +204,17 @@ class Making:
                 span=raised_at(error.__traceback__) or self.span,
                 item=self.title,
             ) from error
+
+    def run_exec(self) -> None:
+        """Run the `exec` section, here.
+
+        Raises:
+            DslError: It raised.
+        """
+        name = "exec" if self.body is self.call.body else "stub"
+        function = getattr(self.cls, name)
+        two = function.__code__.co_argcount > 1
+        self.user(function, *((self.process, self.view) if two else (self.process,)))
 
     @property
     def body(self) -> Body:

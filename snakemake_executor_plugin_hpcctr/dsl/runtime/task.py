@@ -52,6 +52,10 @@ def prepare(making: Making) -> Prepared:
         write(making, Manifest(version=VERSION, state="absent", reason="when", tag=making.task.tag))
         return Prepared("")
     _make_folder(making)
+    if making.body.kind == "exec":
+        making.run_exec()
+        finish(making)
+        return Prepared("")
     making.folder.joinpath("command.sh").write_text(making.script, encoding="utf-8")
     if making.staging.stdin is not None:
         making.folder.joinpath("command.in").write_text(making.staging.stdin, encoding="utf-8")
