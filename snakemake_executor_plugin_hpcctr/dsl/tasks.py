@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.dsl.trace import Trace
 
 WILDCARDS = frozenset("*?[{")
+#: An element of a tuple that is known as a whole only when another task has run.
+UNKNOWN = Promise("", "", 0, kind=object)
 
 
 def view_of(
@@ -55,7 +57,8 @@ def named_values(
         if declared.name:
             found[declared.name] = value
         if declared.parts:
-            found.update(named_values(declared.parts, value))
+            parts = [UNKNOWN] * len(declared.parts) if is_unknown(value) else value
+            found.update(named_values(declared.parts, parts))
     return found
 
 
@@ -318,14 +321,15 @@ class TaskMaker:
 
         if leaf.kind == "val":
             try:
-                return self._val(leaf, spec, made)
+                value = self._val(leaf, spec, made)
             except Touched:
-                return promise(kind=object, one=True)
+                value = UNKNOWN
+            return promise(kind=object, one=True) if _is_part(value) else value
         if leaf.kind != "path":
             return promise(kind=str, one=True)
         passed = self._passed_on(leaf, made)
         if passed is not None:
-            return passed
+            return promise() if _is_part(passed) else passed
         if self.literals[emit][position]:
             try:
                 return promise(self.text(leaf.text, made))
@@ -373,6 +377,11 @@ def _literal_text(text: str) -> str:
     for reference in references(text):
         text = text.replace(reference.text, "")
     return text
+
+
+def _is_part(value: Any) -> bool:
+    """Whether a value is, or holds, an element that is not known yet."""
+    return any(leaf is UNKNOWN for leaf in unknowns(value))
 
 
 def _of_task(leaf: Any, call: str, key: str) -> bool:
