@@ -9,6 +9,7 @@ from snakemake_executor_plugin_hpcctr.config.model import (
     EnrootSettings,
     HpcctrConfig,
     LogSettings,
+    ProfileSettings,
     PyxisSettings,
     RuleSettings,
 )
@@ -65,11 +66,13 @@ def _problem(detail: dict[str, Any]) -> Problem:
             return Problem(place, f"{detail['msg']}, got {given!r}")
 
 
-def section_at(place: Place) -> type[BaseModel]:
+def section_at(place: Place) -> type[BaseModel]:  # noqa: PLR0911 (one line for each section)
     """Return the model of the section that a path leads to."""
     match place:
         case ("defaults",) | ("rules", _):
             return RuleSettings
+        case ("profiles", _):
+            return ProfileSettings
         case ("logs",):
             return LogSettings
         case (*_, "apptainer"):

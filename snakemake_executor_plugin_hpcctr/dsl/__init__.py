@@ -35,10 +35,12 @@ from snakemake_executor_plugin_hpcctr.dsl.directives import TaskView, publish
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.factories import channel
 from snakemake_executor_plugin_hpcctr.dsl.process import Process
+from snakemake_executor_plugin_hpcctr.dsl.samplesheet import Column
 from snakemake_executor_plugin_hpcctr.dsl.workflow import Workflow, workflow
 
 __all__ = [
     "Channel",
+    "Column",
     "DslError",
     "Each",
     "In",

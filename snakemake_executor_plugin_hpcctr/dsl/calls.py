@@ -229,11 +229,12 @@ def check_input(declared: Input, value: Any, call: str, span: Span) -> Any:
                 span=span,
                 item=repr(value)[:200],
             )
-        return tuple(
+        parts = [
             check_input(part, element, call, span)
             for part, element in zip(declared.parts, value, strict=True)
-        )
-    if declared.kind != "path":
+        ]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    if declared.kind != "path" or (declared.optional and value is None):
         return value
     return _check_path(declared, value, call, span)
 

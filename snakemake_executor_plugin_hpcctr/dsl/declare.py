@@ -93,6 +93,8 @@ class Spec:
             fields["stage_as"] = self.text
         if self.kind == "env":
             fields["variable"] = self.text
+        if "optional" in self.options:
+            fields["optional"] = True
         if "arity" in self.options:
             fields["arity"] = parse_arity(self.options["arity"])
         fields["parts"] = [

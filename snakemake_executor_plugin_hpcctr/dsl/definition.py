@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.dsl.spans import Span
 
 RESERVED = frozenset({"task", "params", "out", "script", "stub", "exec", "when", "template"})
+PATHS = frozenset({"Path", "PosixPath", "PurePath"})
 SECTIONS = ("script", "template", "exec")
 #: Attributes of a class that are no script variables.
 OWN = frozenset({"script", "stub", "exec", "when", "template", "alias", "definition"})
@@ -49,6 +50,8 @@ class Definition:
         body: What a task runs.
         directives: As `directives.read_directives` returns them; functions stay functions.
         variables: Names of script variables: properties and plain class attributes.
+        origin: Name of the process of which this is an alias; its own name if it is none.
+        mentioned: Names that the script uses, `task.ext.…` and `params.…` in full.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Definition:
     body: Body | None = None
     directives: dict[str, Any] = field(default_factory=dict)
     variables: tuple[str, ...] = ()
+    origin: str = ""
     mentioned: frozenset[str] = frozenset()
 
     @cached_property
@@ -124,10 +128,15 @@ class Reader:
             body=body,
             directives=directives,
             variables=self._variables({*inputs, *emits}),
+            origin=base.origin if self._is_alias() else self.cls.__name__,
             mentioned=_mentioned(body),
         )
         self._check_script(found)
         return found
+
+    def _is_alias(self) -> bool:
+        own = {name for name in self.cls.__dict__ if not name.startswith("__")}
+        return self.base is not None and self.base.body is not None and not own - {"definition"}
 
     def _check_name(self, name: str) -> None:
         if name in RESERVED or keyword.iskeyword(name) or name.startswith("_"):
@@ -150,7 +159,7 @@ class Reader:
                     f"the input `{name}` cannot have the value {spec!r}",
                     "leave it out, or say how it is taken: path(…), val(), env(…), stdin()",
                 )
-            spec = _default_spec(text)
+            spec = _default_spec(text, vars(sys.modules[self.cls.__module__]))
         if spec.kind == "val" and spec.text:
             raise self._error(f"the input `{name}`: `val()` takes nothing here", "write `val()`")
         declared = spec.as_input(name, each=each)
@@ -338,21 +347,50 @@ def _unparsed(annotation: Any) -> str:
     return f"{origin.__name__}[{inner}]"
 
 
-def _default_spec(text: str) -> Spec:
+def _default_spec(text: str, names: dict[str, Any]) -> Spec:
     """Return how an input is taken whose declaration names its type only."""
-    node = ast.parse(text, mode="eval").body
-    return _spec_of(node)
+    return _spec_of(ast.parse(text, mode="eval").body, names)
 
 
-def _spec_of(node: ast.expr) -> Spec:
-    if isinstance(node, ast.Subscript) and _word(node.value).lower() == "tuple":
-        elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        return Spec("tuple", parts={f"_{n}": _spec_of(e) for n, e in enumerate(elements)})
-    if isinstance(node, ast.Subscript) and _word(node.value).lower() in {"list", "sequence"}:
-        return Spec("path") if _word(node.slice) in {"Path", "PosixPath"} else Spec("val")
+def _spec_of(node: ast.expr, names: dict[str, Any]) -> Spec:
     if isinstance(node, ast.BinOp):  # Path | None
-        return _spec_of(node.left)
-    return Spec("path") if _word(node) in {"Path", "PosixPath"} else Spec("val")
+        return _optional(_spec_of(node.left, names))
+    if isinstance(node, ast.Subscript):
+        word = _word(node.value).lower()
+        if word == "optional":
+            return _optional(_spec_of(node.slice, names))
+        if word == "tuple":
+            elements = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            return _tuple([_spec_of(element, names) for element in elements])
+        files = word in {"list", "sequence"} and _word(node.slice) in PATHS
+        return Spec("path") if files else Spec("val")
+    if _word(node) in PATHS:
+        return Spec("path")
+    return _named_tuple(names.get(_word(node))) or Spec("val")
+
+
+def _tuple(parts: list[Spec]) -> Spec:
+    return Spec("tuple", parts={f"_{number}": part for number, part in enumerate(parts)})
+
+
+def _optional(spec: Spec) -> Spec:
+    if spec.kind == "path":
+        spec.options["optional"] = True
+    return spec
+
+
+def _named_tuple(kind: Any) -> Spec | None:
+    """Return the fields of a NamedTuple type that holds files; None for any other type."""
+    if not (isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")):
+        return None
+    names = vars(sys.modules[kind.__module__])
+    fields = inspect.get_annotations(kind)
+    texts = [f if isinstance(f, str) else _type_text(f) for f in fields.values()]
+    return _tuple([_default_spec(text, names) for text in texts])
+
+
+def _type_text(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else repr(kind)
 
 
 def _word(node: ast.expr) -> str:

@@ -50,6 +50,7 @@ class Input(Part):
         variable: For `env`, the variable's name.
         arity: Smallest and largest number of files; None for no limit; () if not declared.
         each: Whether the process runs for every element of it.
+        optional: Whether None is allowed in place of a file.
         parts: Elements of a tuple.
     """
 
@@ -59,6 +60,7 @@ class Input(Part):
     variable: str = ""
     arity: tuple[int, int | None] | tuple[()] = ()
     each: bool = False
+    optional: bool = False
     parts: list[Input] = Field(default_factory=list)
 
 

@@ -104,8 +104,13 @@ class Trace:
 
     def source(self, name: str, items: Callable[[], list[Any]], kind: Kind = "queue") -> Node:
         """Add a factory's channel; `items` is called only if items are wanted."""
-        state = items() if self.evaluate else []
-        return self.add(name, kind, (), state)
+        node = self.add(name, kind, (), [])
+        if self.evaluate:
+            try:
+                node.state = items()
+            except DslError as error:
+                raise _placed(error, node) from error
+        return node
 
     def topic(self, name: str) -> Node:
         """Add the channel of a topic: what all outputs that declare it give, wherever they are.

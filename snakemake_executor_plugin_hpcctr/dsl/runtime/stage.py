@@ -96,7 +96,9 @@ def _take(
             for part, seen in zip(declared.parts, parts, strict=True):
                 if part.name:
                     found.values[part.name] = seen
-            return parts
+            return type(value)(*parts) if hasattr(value, "_fields") else parts
+        case "path" if declared.optional and value is None:
+            return None
         case "env":
             found.variables[declared.variable or declared.name] = _text(value)
             return value

@@ -85,7 +85,7 @@ def _changed(folder: Path, old: str, new: str, **arguments: str) -> set[str]:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_reruns_what_depends_on_it(change: str, tmp_path: Path) -> None:
-    """Each change of the pipeline gives new keys to the processes that depend on it, to no other."""
+    """Each change gives new keys to the processes that depend on it, and to no other."""
     old, new, expected = CHANGES[change]
     assert old in PIPELINE
     assert expected == _changed(tmp_path, old, new)
