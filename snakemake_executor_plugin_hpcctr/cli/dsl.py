@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from snakemake_executor_plugin_hpcctr.cli import output
+from snakemake_executor_plugin_hpcctr.cli import dsl_inner, dsl_keep, output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typer._click.core import Context
+
+    from snakemake_executor_plugin_hpcctr.dsl.history import Run
+    from snakemake_executor_plugin_hpcctr.dsl.session import Planned
 
 app = typer.Typer(
     help="Pipelines of processes and channels, written in Python.", no_args_is_help=True
@@ -21,48 +27,79 @@ app = typer.Typer(
 EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 File = Annotated[Path, typer.Argument(help="The pipeline's Python file.")]
 Stub = Annotated[bool, typer.Option("--stub", help="Run the stubs in place of the scripts.")]
-Root = Annotated[Path, typer.Option("--root", help="Folder of plans and manifests.")]
-ROOT = Path(".hpcctr/dsl")
+Profile = Annotated[
+    list[str], typer.Option("--profile", help="Profile of hpcctr.yaml; may be repeated.")
+]
+ParamsFile = Annotated[
+    Path | None, typer.Option("--params-file", help="YAML or JSON file with parameters.")
+]
 
 
 class Divided(TyperCommand):
-    """A command whose words behind `--` belong to another program."""
+    """A command with a pipeline's own words, and another program's behind `--`."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Keep what stands behind the first `--` apart, in `ctx.obj`."""
+        """Keep what stands behind the first `--` apart, in `ctx.obj`; add a pipeline's help."""
         cut = args.index("--") if "--" in args else len(args)
         ctx.obj = args[cut + 1 :]
-        return super().parse_args(ctx, args[:cut])
+        own = args[:cut]
+        file = next((word for word in own if word.endswith(".py")), None)
+        if file is not None and {"--help", "-h"} & set(own):
+            output.data(_pipeline_help(Path(file)))
+        return super().parse_args(ctx, own)
+
+
+def _pipeline_help(file: Path) -> str:
+    from snakemake_executor_plugin_hpcctr.dsl.params import help_text  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.pipeline import load  # noqa: PLC0415 (start-up time)
+
+    return help_text(load(file))
 
 
 @app.command(cls=Divided, context_settings=EXTRA)
-def run(
+def run(  # noqa: PLR0913 (one parameter for each option)
     context: typer.Context,
     file: File,
     *,
     fresh: Annotated[bool, typer.Option("--fresh", help="Use no results of earlier runs.")] = False,
     preview: Annotated[bool, typer.Option("--preview", help="Say what would run.")] = False,
+    until: Annotated[str, typer.Option("--until", help="Stop behind this process.")] = "",
+    dag: Annotated[
+        Path | None, typer.Option("--dag", help="Write the graph of processes: .mmd or .dot.")
+    ] = None,
+    profile: Profile = [],  # noqa: B006 (typer reads it)
+    params_file: ParamsFile = None,
     stub: Stub = False,
 ) -> None:
     """Run a pipeline: its parameters as --name value, then `--` and options of Snakemake."""
-    path = _compiled(file, context.args, stub=stub, fresh=fresh)
-    words = list(context.obj)
-    if not {"-e", "--executor", "--profile"} & set(words):
-        words += ["--executor", "hpcctr"]
-    if not any(word.startswith(("-j", "-c", "--jobs", "--cores", "--profile")) for word in words):
-        words += ["--jobs", "100"]
+    found = _planned(
+        file, context.args, profile, params_file, stub=stub, fresh=fresh, channels=dag is not None
+    )
+    if dag is not None:
+        _draw(found, dag)
+    path = _compile(found, fresh=fresh)
+    words = _snakemake_words(found, list(context.obj), until)
     if preview:
-        words.append("--dry-run")
-    raise typer.Exit(_snakemake(path, words))
+        _say_of_barriers(found)
+        raise typer.Exit(_snakemake(path, [*words, "--dry-run"]))
+    raise typer.Exit(_run(found, path, words))
 
 
-@app.command("compile", context_settings=EXTRA)
-def compile_(context: typer.Context, file: File, *, stub: Stub = False) -> None:
+@app.command("compile", cls=Divided, context_settings=EXTRA)
+def compile_(
+    context: typer.Context,
+    file: File,
+    *,
+    profile: Profile = [],  # noqa: B006 (typer reads it)
+    params_file: ParamsFile = None,
+    stub: Stub = False,
+) -> None:
     """Write a pipeline's plan and Snakefile; print the Snakefile's path."""
-    output.data(str(_compiled(file, context.args, stub=stub, fresh=False)))
+    found = _planned(file, context.args, profile, params_file, stub=stub)
+    output.data(str(_compile(found, fresh=False)))
 
 
-@app.command(context_settings=EXTRA)
+@app.command(cls=Divided, context_settings=EXTRA)
 def plan(
     context: typer.Context,
     file: File,
@@ -70,99 +107,153 @@ def plan(
     channels: Annotated[
         bool, typer.Option("--channels", help="Show each channel's items, kind and source line.")
     ] = False,
+    profile: Profile = [],  # noqa: B006 (typer reads it)
+    params_file: ParamsFile = None,
     stub: Stub = False,
 ) -> None:
     """Print a pipeline's plan as JSON, without running anything."""
-    from snakemake_executor_plugin_hpcctr.dsl.params import read_arguments  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.pipeline import load  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.run import Options, make_plan  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout  # noqa: PLC0415 (start-up time)
-
-    pipeline = load(file)
-    arguments = read_arguments(pipeline, context.args)
-    made = make_plan(pipeline, arguments, Layout(), Options(stub=stub, channels=channels))
+    found = _planned(file, context.args, profile, params_file, stub=stub, channels=channels)
     if not channels:
-        output.data(made.model_dump_json(indent=2, exclude_defaults=True))
+        output.data(found.plan.model_dump_json(indent=2, exclude_defaults=True))
         return
-    for channel in made.channels:
+    for channel in found.plan.channels:
         where = f"{os.path.relpath(channel.place.file)}:{channel.place.line}"
         output.data(f"{channel.id}  {channel.kind}  {where}")
         for item in channel.items:
             output.data(f"    {item}")
+    output.data(_totals(found))
 
 
-@app.command(hidden=True)
-def task(
-    rule: str,
-    key: str,
+@app.command(cls=Divided, context_settings=EXTRA)
+def lint(
+    context: typer.Context,
+    file: File,
     *,
-    root: Root = ROOT,
-    attempt: Annotated[int, typer.Option("--attempt")] = 1,
+    profile: Profile = [],  # noqa: B006 (typer reads it)
+    params_file: ParamsFile = None,
 ) -> None:
-    """Run one task of the compiled plan here; the Snakefile's rules call it."""
-    from snakemake_executor_plugin_hpcctr.dsl.errors import DslError  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.local import run as run_here  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.making import Making  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.stop import (  # noqa: PLC0415 (start-up time)
-        failed,
-        is_final,
-        mark_final,
-    )
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.task import finish  # noqa: PLC0415 (start-up time)
+    """Look for what is doubtful in a pipeline; exit code 1 if something is."""
+    from snakemake_executor_plugin_hpcctr.dsl.check import findings  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.session import Request  # noqa: PLC0415 (start-up time)
 
-    making = Making(Store(Layout(root)), rule, key, attempt)
-    if attempt > 1 and is_final(making):
-        raise typer.Exit(1)  # Snakemake cannot be told to stop trying
-    ended = run_here(making, output.note)
-    if ended is None:
-        return
-    if not ended.success:
-        output.note(f"{making.title} failed with exit code {ended.exit_code}: {making.folder}")
-    else:
-        try:
-            finish(making)
-        except DslError as error:
-            output.error(error)
-        else:
-            return
-    decision = failed(making, ended.exit_code)
-    if decision == "ignore":
-        output.note(f"{making.title}: the failure is ignored")
-        return
-    if decision != "retry":
-        mark_final(making)
-    raise typer.Exit(ended.exit_code or 1)
+    request = Request(file, tuple(context.args), tuple(profile), params_file)
+    found = list(findings(request, os.environ))
+    for sentence in found:
+        output.data(sentence)
+    if not found:
+        output.note("nothing found")
+    raise typer.Exit(int(bool(found)))
 
 
-@app.command(hidden=True)
-def segment(name: str, *, root: Root = ROOT) -> None:
-    """Write the part of the plan behind some barriers; the Snakefile's checkpoint calls it."""
-    from snakemake_executor_plugin_hpcctr.dsl.run import write_segment  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout  # noqa: PLC0415 (start-up time)
-
-    write_segment(Layout(root), name)
+app.command("log")(dsl_keep.log)
+app.command("clean")(dsl_keep.clean)
+app.command("task", hidden=True)(dsl_inner.task)
+app.command("segment", hidden=True)(dsl_inner.segment)
 
 
-def _compiled(file: Path, words: list[str], *, stub: bool, fresh: bool) -> Path:
-    from snakemake_executor_plugin_hpcctr.dsl.params import read_arguments  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.pipeline import load  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.run import (  # noqa: PLC0415 (start-up time)
-        STUB_ROOT,
-        Options,
-        compile_plan,
-        make_plan,
-    )
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout  # noqa: PLC0415 (start-up time)
+def _planned(  # noqa: PLR0913 (as the options)
+    file: Path,
+    words: list[str],
+    profiles: list[str],
+    params_file: Path | None,
+    *,
+    stub: bool = False,
+    fresh: bool = False,
+    channels: bool = False,
+) -> Planned:
+    from snakemake_executor_plugin_hpcctr.dsl.session import Request, planned  # noqa: PLC0415 (start-up time)
 
-    layout = Layout(Path(STUB_ROOT)) if stub else Layout()
-    pipeline = load(file)
-    arguments = read_arguments(pipeline, words)
-    made = make_plan(pipeline, arguments, layout, Options(stub=stub, fresh=fresh))
-    for warning in made.warnings:
+    names = tuple(name for word in profiles for name in word.split(",") if name)
+    request = Request(file, words, names, params_file, stub, fresh, channels)
+    found = planned(request, os.environ)
+    for warning in found.plan.warnings:
         output.note(f"warning: {warning}")
-    return compile_plan(made, layout)
+    return found
+
+
+def _compile(found: Planned, *, fresh: bool) -> Path:
+    from snakemake_executor_plugin_hpcctr.dsl import tidy  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.run import compile_plan  # noqa: PLC0415 (start-up time)
+
+    if fresh:
+        tidy.forget(found.layout, [call.rule for call in found.plan.calls])
+    return compile_plan(found.plan, found.layout)
+
+
+def _snakemake_words(found: Planned, words: list[str], until: str) -> list[str]:
+    """Return options for Snakemake: the user's, and what they leave open."""
+    from snakemake_executor_plugin_hpcctr.dsl.run import rule_of  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.snakefile import limits  # noqa: PLC0415 (start-up time)
+
+    if not {"-e", "--executor", "--profile"} & set(words):
+        words += ["--executor", "hpcctr"]
+    if not any(word.startswith(("-j", "-c", "--jobs", "--cores", "--profile")) for word in words):
+        words += ["--jobs", "100"]
+    if found.plan.segments:
+        words += ["--latency-wait", "5"] if "--latency-wait" not in words else []
+    if limited := limits(found.plan):
+        words += ["--resources", *limited]
+    return [*words, "--until", rule_of(found.plan, until)] if until else words
+
+
+def _run(found: Planned, path: Path, words: list[str]) -> int:
+    from snakemake_executor_plugin_hpcctr.dsl import history  # noqa: PLC0415 (start-up time)
+
+    name, began = history.new_name(), time.monotonic()
+    before = history.finished(found.layout)
+    code = _snakemake(path, words)
+    tasks = history.records(found.layout, before)
+    ended = history.Run(
+        name=name,
+        file=str(found.pipeline.file),
+        arguments={key: str(value) for key, value in found.arguments.items()},
+        success=code == 0,
+        exit=code,
+        seconds=time.monotonic() - began,
+        tasks=tasks,
+    )
+    history.save(found.layout, ended)
+    output.note(output.table(history.summary(tasks)))
+    return _after(found, ended)
+
+
+def _after(found: Planned, ended: Run) -> int:
+    """Call the workflow's hooks; return the exit code, 1 if a hook failed."""
+    hooks = found.pipeline.entry.hooks
+    wanted: list[Callable[[Run], Any]] = [*hooks["onComplete"]]
+    wanted += [] if ended.success else hooks["onError"]
+    code = ended.exit
+    for hook in wanted:
+        try:
+            hook(ended)
+        except Exception as error:  # noqa: BLE001 (the user's code: the run itself is over)
+            output.note(f"warning: `{hook.__name__}` raised {type(error).__name__}: {error}")
+            code = code or 1
+    return code
+
+
+def _draw(found: Planned, path: Path) -> None:
+    from snakemake_executor_plugin_hpcctr.dsl import picture  # noqa: PLC0415 (start-up time)
+
+    text = picture.dot(found.plan) if path.suffix == ".dot" else picture.mermaid(found.plan)
+    path.write_text(text, encoding="utf-8")
+
+
+def _totals(found: Planned) -> str:
+    plan = found.plan
+    tasks = sum(len(call.tasks) for call in plan.calls)
+    barriers = [f"{s.name}, {p.file}:{p.line}" for s in plan.segments for p in s.places]
+    words = f"{len(plan.calls)} processes, {tasks} tasks"
+    return f"{words}, {len(barriers)} checkpoint(s): {'; '.join(barriers)}" if barriers else words
+
+
+def _say_of_barriers(found: Planned) -> None:
+    for segment in found.plan.segments:
+        for place, reason in zip(segment.places, segment.reasons, strict=True):
+            where = f"{os.path.relpath(place.file)}:{place.line}"
+            output.note(
+                f"what comes after {where} is planned when the tasks before it ran: {reason}"
+            )
 
 
 def _snakemake(path: Path, words: list[str]) -> int:

@@ -70,7 +70,7 @@ def call(
         declared.each for declared in definition.inputs
     )
     kind: Kind = "value" if once else "queue"
-    pair = trace.apply(_pairing(definition, nodes), nodes, kind)
+    pair = trace.apply(_pairing(definition, nodes, name), nodes, kind)
     made = CallNode(name, cls, here(), pair)
     trace.calls[name] = made
     _warn_of_short_queue(trace, made, nodes)
@@ -164,11 +164,11 @@ def _each_node(trace: Trace, declared: Input, argument: Any) -> Node:
     return trace.apply(Operator(f"each {declared.name}", run=gather), [source], "value")
 
 
-def _pairing(definition: Definition, nodes: list[Node]) -> Operator:
+def _pairing(definition: Definition, nodes: list[Node], call: str) -> Operator:
     """Return the operator that makes rounds: one tuple of input values per task."""
     queues = [n for n, node in enumerate(nodes) if node.kind == "queue"]
     each = [n for n, declared in enumerate(definition.inputs) if declared.each]
-    name = f"{definition.name}'s inputs"
+    name = f"inputs of {call}"
 
     def run(*columns: list[Any]) -> list[Any]:
         return pair(list(columns), queues, each)

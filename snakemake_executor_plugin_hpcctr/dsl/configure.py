@@ -16,7 +16,7 @@ from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from snakemake_executor_plugin_hpcctr.config.model import HpcctrConfig
     from snakemake_executor_plugin_hpcctr.dsl.calls import CallNode
@@ -174,40 +174,41 @@ def _publish(place: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def chosen(config: HpcctrConfig, profiles: Iterable[str], where: str) -> list[tuple[Any, str]]:
+def chosen(config: HpcctrConfig, profiles: Sequence[str], where: str) -> list[tuple[Any, str]]:
     """Return a file's own sections and those of its chosen profiles, weakest first.
 
     Without a choice, the profile `standard` counts if there is one.
-
-    Raises:
-        ConfigError: No such profile.
     """
     known = config.profiles or {}
-    names = list(profiles) or ([STANDARD] if STANDARD in known else [])
     found: list[tuple[Any, str]] = [(config, where)]
-    for name in names:
-        if name not in known:
-            raise ConfigError(
-                f"there is no profile `{name}`",
-                where=where,
-                next_step=f"the profiles are {', '.join(known)}" if known else "it has none",
-            )
-        found.append((known[name], f"{where}: profiles.{name}"))
+    found += [
+        (known[name], f"{where}: profiles.{name}")
+        for name in profiles or (STANDARD,)
+        if name in known
+    ]
     return found
 
 
 def of_files(
-    configs: Iterable[tuple[HpcctrConfig, str]], profiles: Iterable[str]
+    configs: Iterable[tuple[HpcctrConfig, str]], profiles: Sequence[str], known: Collection[str]
 ) -> tuple[Callable[[CallNode], dict[str, Any]], dict[str, Any]]:
     """Return what files say of processes, as `Trace.configured`, and of parameters.
 
     Args:
         configs: The site's and the project's file, the weaker first, and their names.
-        profiles: Chosen profiles, the weaker first; only the last file must know them.
+        profiles: Chosen profiles, the weaker first.
+        known: Profiles of all files together.
 
     Raises:
         ConfigError: Something in them cannot be used.
     """
+    unknown = [name for name in profiles if name not in known]
+    if unknown:
+        listed = f"the profiles are {', '.join(sorted(known))}" if known else "there are none"
+        raise ConfigError(
+            f"there is no profile `{unknown[0]}`",
+            next_step=f"{listed} (`profiles:` of hpcctr.yaml)",
+        )
     sections: list[tuple[Mapping[str, Any], str]] = []
     params: dict[str, Any] = {}
     for config, name in configs:

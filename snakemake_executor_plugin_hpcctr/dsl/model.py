@@ -237,6 +237,7 @@ class Plan(Part):
         digest: Identity of everything above and of the code; the same for the same plan.
         stub: Whether it is of a `--stub` run.
         calls: In order of tracing.
+        profiles: Profiles of hpcctr.yaml that were chosen.
         root: Folder of manifests and tasks, below the working directory.
         passed: Barriers whose tasks were done when the plan was made.
         segments: What is still to be planned.
@@ -251,6 +252,7 @@ class Plan(Part):
     digest: str = ""
     stub: bool = False
     root: str = ROOT
+    profiles: list[str] = Field(default_factory=list)
     passed: list[str] = Field(default_factory=list)
     calls: list[Call] = Field(default_factory=list)
     segments: list[Segment] = Field(default_factory=list)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.dsl.calls import CallNode
     from snakemake_executor_plugin_hpcctr.dsl.pipeline import Pipeline
 
+#: Rules that every compiled workflow has.
+TAKEN = frozenset({"all", "segment"})
 #: Directives that tell a front end more than the plan needs to keep.
 NOT_KEPT = frozenset({"tag", "publishDir", "errorStrategy"})
 
@@ -86,7 +88,8 @@ def plan_of(
 
 def rule_name(name: str) -> str:
     """Return a qualified process name as the name of a rule and a folder."""
-    return re.sub(r"\W", "_", name)
+    rule = re.sub(r"\W", "_", name)
+    return f"{rule}_" if rule in TAKEN else rule
 
 
 def segment_name(barriers: Iterable[str]) -> str:

@@ -12,6 +12,8 @@ from snakemake_executor_plugin_hpcctr.dsl.spans import Span, here, of_code
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from snakemake_executor_plugin_hpcctr.dsl.history import Run
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -28,7 +30,7 @@ class Workflow(Generic[P, R]):
         self.name = function.__name__
         self.__doc__ = function.__doc__
         self.signature = inspect.signature(function)
-        self._alias = ""
+        self.hooks: dict[str, list[Callable[[Run], object]]] = {"onComplete": [], "onError": []}
 
     @property
     def span(self) -> Span:
@@ -40,6 +42,19 @@ class Workflow(Generic[P, R]):
         other: Workflow[P, R] = Workflow(self.function)
         other.name = name
         return other
+
+    def onComplete(self, function: Callable[[Run], object]) -> Callable[[Run], object]:
+        """Call a function when a run of this workflow has ended, well or not: `@main.onComplete`.
+
+        It gets the `Run`: success, exit, seconds, counts, tasks.
+        """
+        self.hooks["onComplete"].append(function)
+        return function
+
+    def onError(self, function: Callable[[Run], object]) -> Callable[[Run], object]:
+        """Call a function when a run of this workflow has failed: `@main.onError`."""
+        self.hooks["onError"].append(function)
+        return function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Trace it as a part of the workflow that is being traced.
