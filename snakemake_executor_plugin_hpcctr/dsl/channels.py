@@ -69,7 +69,8 @@ class Symbolic:
             "`.map(lambda x: f'…')`",
         )
 
-    __format__ = __str__  # type: ignore[assignment]  # neither returns
+    def __format__(self, _spec: str) -> str:
+        return str(self)
 
 
 class Channel(Symbolic, Generic[T]):

@@ -77,7 +77,8 @@ def parameters(pipeline: Pipeline) -> dict[str, Parameter]:
     hints, about = _hints(pipeline), described(pipeline.entry.__doc__ or "")
     found = {}
     for name, given in pipeline.entry.signature.parameters.items():
-        kind = hints.get(name, str if given.default in {MISSING, None} else type(given.default))
+        plain = given.default is MISSING or given.default is None
+        kind = hints.get(name, str if plain else type(given.default))
         default = False if given.default is MISSING and kind is bool else given.default
         found[name] = Parameter(name, kind, default, about.get(name, ""))
     return found
@@ -331,4 +332,4 @@ def help_text(pipeline: Pipeline) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value)) or "nothing"
-    return "nothing" if value in {None, ""} else str(value)
+    return "nothing" if value is None or value == "" else str(value)

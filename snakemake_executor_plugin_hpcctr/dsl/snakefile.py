@@ -43,7 +43,7 @@ checkpoint segment:
     output:
         "{root}/segments/{{segment}}.json",
     shell:
-        "{{hpcctr}} dsl segment --root {root} {{wildcards.segment}}"
+        hpcctr + " dsl segment --root {root} {{wildcards.segment}}"
 """
 #: Directive → resource; those with units are converted.
 PLAIN = {"queue": "slurm_partition", "engine": "engine", "gpu_model": "gpu_model"}
@@ -80,7 +80,7 @@ def _rule(call: Call, root: str) -> str:
     attempt = " --attempt {resources.attempt}" if retries else ""
     lines += [
         "    shell:",
-        f'        "{{hpcctr}} dsl task --root {root} {call.rule} {{wildcards.key}}{attempt}"',
+        f'        hpcctr + " dsl task --root {root} {call.rule} {{wildcards.key}}{attempt}"',
     ]
     return "\n".join(lines) + "\n"
 
