@@ -125,17 +125,26 @@ def attach(
     *,
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
+    keep: Sequence[int] = (),
 ) -> int:
     """Run a program that speaks for itself, with this process's own streams; return its exit code.
 
     Ctrl-C reaches the program, too: its end is waited for.
+
+    Args:
+        argv: The program and its arguments.
+        env: Its environment; this process's own if None.
+        cwd: Where it starts.
+        keep: Open files that it inherits, such as a lock that it shall hold as well.
 
     Raises:
         CommandError: The program does not exist.
     """
     words = [os.fspath(word) for word in argv]
     try:
-        process = subprocess.Popen(words, env=None if env is None else dict(env), cwd=cwd)  # noqa: S603 (argv list, no shell)
+        process = subprocess.Popen(  # noqa: S603 (argv list, no shell)
+            words, env=None if env is None else dict(env), cwd=cwd, pass_fds=keep
+        )
     except FileNotFoundError as error:
         raise CommandError(f"`{words[0]}` was not found on PATH") from error
     while True:

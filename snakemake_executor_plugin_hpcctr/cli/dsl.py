@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Pipelines of processes and channels, written in Python.", no_args_is_help=True
 )
+#: Manifests are written in one step: what a killed head left half-made is made again.
+AGAIN = ("--rerun-incomplete",)
 EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 File = Annotated[Path, typer.Argument(help="The pipeline's Python file.")]
 Stub = Annotated[bool, typer.Option("--stub", help="Run the stubs in place of the scripts.")]
@@ -77,12 +79,13 @@ def run(  # noqa: PLR0913 (one parameter for each option)
     )
     if dag is not None:
         _draw(found, dag)
-    path = _compile(found, fresh=fresh)
+    from snakemake_executor_plugin_hpcctr.dsl.lock import only_run  # noqa: PLC0415 (start-up time)
+
     words = _snakemake_words(found, list(context.obj), until)
-    if preview:
-        _say_of_barriers(found)
-        raise typer.Exit(_snakemake(path, [*words, "--dry-run"]))
-    raise typer.Exit(_run(found, path, words))
+    with only_run(found.layout) as held:
+        path = _compile(found, fresh=fresh and not preview)
+        code = _run(found, path, words, held) if not preview else _preview(found, path, words)
+    raise typer.Exit(code)
 
 
 @app.command("compile", cls=Divided, context_settings=EXTRA)
@@ -196,12 +199,20 @@ def _snakemake_words(found: Planned, words: list[str], until: str) -> list[str]:
     return [*words, "--until", rule_of(found.plan, until)] if until else words
 
 
-def _run(found: Planned, path: Path, words: list[str]) -> int:
+def _preview(found: Planned, path: Path, words: list[str]) -> int:
+    for segment in found.plan.segments:
+        for place, reason in zip(segment.places, segment.reasons, strict=True):
+            where = f"{os.path.relpath(place.file)}:{place.line}"
+            output.note(f"behind {where} it is planned when the tasks before ran: {reason}")
+    return _snakemake(path, [*words, "--dry-run"])
+
+
+def _run(found: Planned, path: Path, words: list[str], held: int) -> int:
     from snakemake_executor_plugin_hpcctr.dsl import history  # noqa: PLC0415 (start-up time)
 
     name, began = history.new_name(), time.monotonic()
     before = history.finished(found.layout)
-    code = _snakemake(path, words)
+    code = _snakemake(path, [*words, *AGAIN], held)
     tasks = history.records(found.layout, before)
     ended = history.Run(
         name=name,
@@ -247,17 +258,8 @@ def _totals(found: Planned) -> str:
     return f"{words}, {len(barriers)} checkpoint(s): {'; '.join(barriers)}" if barriers else words
 
 
-def _say_of_barriers(found: Planned) -> None:
-    for segment in found.plan.segments:
-        for place, reason in zip(segment.places, segment.reasons, strict=True):
-            where = f"{os.path.relpath(place.file)}:{place.line}"
-            output.note(
-                f"what comes after {where} is planned when the tasks before it ran: {reason}"
-            )
-
-
-def _snakemake(path: Path, words: list[str]) -> int:
+def _snakemake(path: Path, words: list[str], *held: int) -> int:
     from snakemake_executor_plugin_hpcctr import proc  # noqa: PLC0415 (start-up time)
 
     argv = [sys.executable, "-m", "snakemake", "--snakefile", str(path)]
-    return proc.attach([*argv, "--rerun-triggers", "mtime", *words])
+    return proc.attach([*argv, "--nolock", "--rerun-triggers", "mtime", *words], keep=held)

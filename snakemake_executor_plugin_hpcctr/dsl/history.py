@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store, read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from snakemake_executor_plugin_hpcctr.dsl.model import Call
@@ -77,16 +77,16 @@ class Run:
         return dict(Counter(task.status for task in self.tasks))
 
 
-def finished(layout: Layout) -> frozenset[tuple[str, str]]:
-    """Return rule and key of every task that has a manifest."""
-    return frozenset(
-        (path.parent.name, path.name.removesuffix(".json"))
+def finished(layout: Layout) -> dict[Path, int]:
+    """Return the manifests that are there, each with its time in ns."""
+    return {
+        path: path.stat().st_mtime_ns
         for path in layout.root.glob("*/*.json")
         if path.parent.name != "segments"
-    )
+    }
 
 
-def records(layout: Layout, before: frozenset[tuple[str, str]]) -> list[TaskRecord]:
+def records(layout: Layout, before: Mapping[Path, int]) -> list[TaskRecord]:
     """Return what became of every task of the plan.
 
     Args:
@@ -101,8 +101,9 @@ def records(layout: Layout, before: frozenset[tuple[str, str]]) -> list[TaskReco
     ]
 
 
-def _record(layout: Layout, call: Call, key: str, before: frozenset[tuple[str, str]]) -> TaskRecord:
-    manifest = read_manifest(layout.manifest(call.rule, key))
+def _record(layout: Layout, call: Call, key: str, before: Mapping[Path, int]) -> TaskRecord:
+    path = layout.manifest(call.rule, key)
+    manifest = read_manifest(path)
     folder = layout.folder(call.rule, key)
     status: Status
     if manifest is None:
@@ -110,7 +111,7 @@ def _record(layout: Layout, call: Call, key: str, before: frozenset[tuple[str, s
     elif manifest.state == "absent":
         status = "ignored" if manifest.reason == "ignored" else "skipped"
     else:
-        status = "cached" if (call.rule, key) in before else "done"
+        status = "cached" if before.get(path) == path.stat().st_mtime_ns else "done"
     return TaskRecord(
         process=call.name,
         tag=call.tasks[key].tag,

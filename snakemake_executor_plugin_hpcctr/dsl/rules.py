@@ -43,7 +43,10 @@ class Planned:
         return part
 
     def wanted(self, _wildcards: Any) -> list[str]:
-        """Return the manifests that nobody needs, and the segments still to be written."""
+        """Return all manifests, and the segments that are still to be written.
+
+        All, not only the last ones: a task whose results were removed is then run again.
+        """
         found = [f"{self.root}/segments/{name}.json" for name in self._segments]
         checkpoints = self._names["checkpoints"]
         for name in list(self._segments):
@@ -51,18 +54,8 @@ class Planned:
             self._add(name, Path(str(output)))
         if len(found) < len(self._segments):
             return self.wanted(_wildcards)
-        needed = {
-            need
-            for tasks in self._tasks.values()
-            for t in tasks.values()
-            for need in t.get("needs", ())
-        }
-        names = {rule: name for name, rule in self._rules.items()}
         found += [
-            f"{self.root}/{rule}/{key}.json"
-            for rule, tasks in self._tasks.items()
-            for key in tasks
-            if f"{names[rule]}/{key}" not in needed
+            f"{self.root}/{rule}/{key}.json" for rule, tasks in self._tasks.items() for key in tasks
         ]
         return found
 

@@ -151,7 +151,8 @@ class Making:
         """
         if self.body.kind == "exec":
             return self.process
-        seen = view_of(self.cls, [None] * len(self.call.inputs), self.view)
+        assert self.values is not None  # noqa: S101 (absent tasks are not made)
+        seen = view_of(self.cls, self.values, self.view)
         seen.__dict__.update(self.staging.values)
         return seen
 
