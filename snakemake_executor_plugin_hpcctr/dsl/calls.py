@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from snakemake_executor_plugin_hpcctr.dsl.channels import Channel, channel_of
+from snakemake_executor_plugin_hpcctr.dsl.channels import channel_of, node_of
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.operators.base import Operator
 from snakemake_executor_plugin_hpcctr.dsl.spans import Span, here
 from snakemake_executor_plugin_hpcctr.dsl.tasks import TaskMaker
 from snakemake_executor_plugin_hpcctr.dsl.trace import Node, Pending, Trace, current
-from snakemake_executor_plugin_hpcctr.dsl.values import FrozenList, freeze, is_sequence
+from snakemake_executor_plugin_hpcctr.dsl.values import FrozenList, is_sequence
 
 if TYPE_CHECKING:
+    from snakemake_executor_plugin_hpcctr.dsl.channels import Channel
     from snakemake_executor_plugin_hpcctr.dsl.definition import Definition
     from snakemake_executor_plugin_hpcctr.dsl.model import Input, Task
     from snakemake_executor_plugin_hpcctr.dsl.process import Process
@@ -128,28 +129,10 @@ def _bind(definition: Definition, arguments: tuple[Any, ...], named: dict[str, A
     return [found[name] for name in names]
 
 
-def _channel(argument: Any) -> Channel[Any] | None:
-    """Return the channel that an argument is, or that a call with one output gives."""
-    if isinstance(argument, Channel):
-        return argument
-    outputs = getattr(argument, "__dict__", {}).get("_outputs")
-    if outputs is None:
-        return None
-    if len(outputs) != 1:
-        raise DslError(
-            f"the call of `{type(argument).__name__}` has {len(outputs)} outputs",
-            span=here(),
-            next_step=f"say which: {', '.join(f'.{name}' for name in outputs)}",
-        )
-    return next(iter(outputs.values()))  # type: ignore[no-any-return]  # channels
-
-
 def _node(trace: Trace, argument: Any) -> Node:
-    channel = _channel(argument)
-    if channel is not None:
-        trace.check_own(channel._node)
-        return channel._node
-    return trace.source("value", lambda: [freeze(argument)], "value")
+    node = node_of(argument)
+    trace.check_own(node)
+    return node
 
 
 def _each_node(trace: Trace, declared: Input, argument: Any) -> Node:

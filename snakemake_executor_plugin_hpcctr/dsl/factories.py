@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from snakemake_executor_plugin_hpcctr.dsl import samplesheet
 from snakemake_executor_plugin_hpcctr.dsl.channels import Channel, Value
+from snakemake_executor_plugin_hpcctr.dsl.operators import paths
 from snakemake_executor_plugin_hpcctr.dsl.trace import current
 from snakemake_executor_plugin_hpcctr.dsl.values import freeze
 
@@ -53,6 +54,76 @@ class Factories:
             `log: Out[Path] = out(path("*.log"), topic="logs")` feeds `channel.topic("logs")`.
         """
         return Channel(current().topic(name))
+
+    def fromPath(
+        self,
+        pattern: str | Path | Sequence[str | Path],
+        *,
+        type: Literal["file", "dir", "any"] = "file",  # noqa: A002 (Nextflow's name)
+        hidden: bool = False,
+        maxDepth: int | None = None,
+        followLinks: bool = True,
+        glob: bool = True,
+        relative: bool = False,
+        checkIfExists: bool = False,
+    ) -> Channel[Path]:
+        """Make a queue of files, those of each pattern sorted by name.
+
+        Args:
+            pattern: A name, or a glob with `*`, `?`, `[…]`, `{a,b}` and `**`, or several. A plain
+                name is emitted even if it does not exist.
+            type: What a glob matches.
+            hidden: Whether `*` matches names that begin with a dot.
+            maxDepth: How many folders deep `**` looks.
+            followLinks: Whether `**` goes through links to folders.
+            glob: False takes the text as a plain name.
+            relative: Emit names relative to the folder in front of the first wildcard.
+            checkIfExists: Refuse a name or glob for which there is no file.
+
+        Example:
+            `channel.fromPath("data/*.fq.gz", checkIfExists=True)`
+        """
+        search = paths.Search(type, hidden, maxDepth, followLinks, glob, relative, checkIfExists)
+        return _source("fromPath", lambda: search.find(pattern))
+
+    def fromFilePairs(
+        self,
+        pattern: str | Path | Sequence[str | Path],
+        group: Callable[[Path], Any] | None = None,
+        *,
+        size: int | None = None,
+        flat: bool = False,
+        type: Literal["file", "dir", "any"] = "file",  # noqa: A002 (Nextflow's name)
+        hidden: bool = False,
+        maxDepth: int | None = None,
+        followLinks: bool = True,
+        checkIfExists: bool = False,
+    ) -> Channel[Any]:
+        """Make a queue of (id, [files]) of files that belong together.
+
+        The id is the name up to the last `*` or `?` in front of `{` or `[`, without `-_.` at its
+        end, or what `group` returns.
+
+        Args:
+            pattern: A glob such as `data/*_{1,2}.fq`, or several.
+            group: File → id.
+            size: Files of a group: 2. Groups of another size are dropped; -1 keeps all.
+            flat: Emit (id, file, file).
+            type: What a glob matches.
+            hidden: Whether `*` matches names that begin with a dot.
+            maxDepth: How many folders deep `**` looks.
+            followLinks: Whether `**` goes through links to folders.
+            checkIfExists: Refuse a pattern for which there is no file.
+        """
+        search = paths.Search(type, hidden, maxDepth, followLinks, check_if_exists=checkIfExists)
+        wanted = paths.default_size(pattern) if size is None else size
+
+        def found() -> list[Any]:
+            given = [pattern] if isinstance(pattern, (str, Path)) else list(pattern)
+            files = [(str(one), file) for one in given for file in search.find(one)]
+            return paths.pairs(files, size=wanted, flat=flat, group=group)
+
+        return _source("fromFilePairs", found)
 
     def fromSamplesheet(
         self, file: str | Path, schema: Any, *, unique: Sequence[str] = ()

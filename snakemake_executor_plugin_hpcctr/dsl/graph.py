@@ -97,6 +97,23 @@ class Node:
     functions: tuple[Any, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What `view`, `dump` or `subscribe` does with the items of a channel.
+
+    Args:
+        node: The channel.
+        text: Item → what is printed; None for nothing.
+        tag: What is printed in front, and what `--dump-channels` names.
+        dump: Whether only `--dump-channels` shows it.
+    """
+
+    node: Node
+    text: Callable[[Any], str | None]
+    tag: str = ""
+    dump: bool = False
+
+
 def waits(nodes: Sequence[Node]) -> frozenset[str]:
     """Return all barriers that any of the nodes waits for."""
     pending = [node.state.barriers for node in nodes if isinstance(node.state, Pending)]

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.dsl import calls
-from snakemake_executor_plugin_hpcctr.dsl.channels import Channel, Symbolic
 from snakemake_executor_plugin_hpcctr.dsl.declare import env, out, path, stdin, tuple_, val
 from snakemake_executor_plugin_hpcctr.dsl.definition import Definition, Reader
 from snakemake_executor_plugin_hpcctr.dsl.directives import Directives, TaskView, read_directives
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.spans import here
+from snakemake_executor_plugin_hpcctr.dsl.symbolic import Symbolic
 
 if TYPE_CHECKING:
     from typing import Self, Unpack
+
+    from snakemake_executor_plugin_hpcctr.dsl.channels import Channel
 
 
 @dataclass_transform(field_specifiers=(out, path, val, env, stdin, tuple_))

@@ -23,6 +23,7 @@ from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.graph import (
     Barrier,
     Kind,
+    Look,
     Node,
     NoResults,
     Pending,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Barrier",
     "Kind",
+    "Look",
     "NoResults",
     "Node",
     "Pending",
@@ -100,6 +102,7 @@ class Trace:
     topics: dict[str, list[Any] | Pending] = field(default_factory=dict)
     readers: dict[str, Node] = field(default_factory=dict)
     writers: dict[str, list[Node]] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
     _counts: dict[str, int] = field(default_factory=dict)
 
     def source(self, name: str, items: Callable[[], list[Any]], kind: Kind = "queue") -> Node:
@@ -151,6 +154,7 @@ class Trace:
             passed=set(),
             readers={},
             writers={},
+            looks=[],
             _counts={},
         )
         again.fingerprints = Fingerprints(again.functions_of)
@@ -196,6 +200,7 @@ class Trace:
                 node.state = self._evaluate(node, operator)
             except DslError as error:
                 raise _placed(error, node) from error
+            self.warnings += [f"{node.span}: `{operator.name}`: {note}" for note in operator.notes]
         return node
 
     def enter_workflow(self, name: str, span: Span) -> None:
@@ -233,6 +238,16 @@ class Trace:
         """Return the identity of the programs in `bin/` beside the pipeline that a body names."""
         return self.programs.named_in(body.text) if self.programs is not None else []
 
+    def warn(self, sentence: str) -> None:
+        """Keep a sentence for the user about the line that is being traced."""
+        self.warnings.append(f"{here()}: {sentence}")
+
+    def look(
+        self, node: Node, text: Callable[[Any], str | None], tag: str, *, dump: bool = False
+    ) -> None:
+        """Keep what `view`, `dump` or `subscribe` wants to do with the items of a channel."""
+        self.looks.append(Look(node, text, tag, dump))
+
     def check_own(self, node: Node) -> None:
         """Refuse a channel that another run of a workflow made.
 
@@ -261,10 +276,14 @@ class Trace:
         if operator.one is not None:
             return self._one_by_one(node, operator, columns[0])
         try:
-            return [remembering(item, made_from) for item in operator.run(*columns)]
+            made = operator.run(*columns)
         except Touched as touch:
             reason = f"it looks at {touch.unknown!r}"
             return self._later(node, operator, columns, operator.touched, reason)
+        if operator.absent == "pass":
+            return made
+        same = {id(item) for column in columns for item in column}
+        return [item if id(item) in same else remembering(item, made_from) for item in made]
 
     def _one_by_one(self, node: Node, operator: Operator, items: list[Any]) -> list[Any] | Pending:
         assert operator.one is not None  # noqa: S101 (the caller asked)

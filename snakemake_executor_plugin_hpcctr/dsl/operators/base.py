@@ -34,6 +34,7 @@ class Operator:
         absent: What to do if an item may turn out to be none: `pass` treats it as an item (its
             results are then absent, too); `manifest` and `barrier` as above.
         functions: The user's functions, for their identity in keys.
+        notes: Sentences for the user, which `run` adds.
     """
 
     name: str
@@ -42,3 +43,4 @@ class Operator:
     touched: Literal["manifest", "barrier"] = "barrier"
     absent: Literal["pass", "manifest", "barrier"] = "barrier"
     functions: tuple[Any, ...] = ()
+    notes: list[str] = field(default_factory=list)
