@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from snakemake_executor_plugin_hpcctr.dsl.spans import here
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ class DslError(ConfigError):
 
     Args:
         what: One sentence without a full stop.
-        span: The user's code that is concerned; None if there is none.
+        span: The user's code that is concerned; None for the line that is being traced.
         next_step: What the user can do.
         history: The channel's operators so far, as `describe_history` gives them; "" if no
             channel is concerned.
@@ -31,7 +32,8 @@ class DslError(ConfigError):
         history: str = "",
         item: str = "",
     ) -> None:
-        super().__init__(what, where=str(span) if span else "", next_step=next_step)
+        span = span or here()
+        super().__init__(what, where=str(span) if span.file else "", next_step=next_step)
         self.span = span
         self.history = history
         self.item = item

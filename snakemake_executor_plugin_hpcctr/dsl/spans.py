@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType, TracebackType
 
 #: Frames of this package are ours; the first one outside is the user's.
-PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 (compared with co_filename, a str)
+PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120 (a str, as co_filename)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def shorten(file: str) -> str:
 def here() -> Span:
     """Return the place in the user's code from which this package was called."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and is_ours(frame.f_code.co_filename):
+    while frame is not None and _is_not_users(frame.f_code.co_filename):
         frame = frame.f_back
     return NOWHERE if frame is None else _span(frame.f_code, frame.f_lasti, frame.f_lineno)
 
@@ -79,6 +79,10 @@ def of_code(code: CodeType) -> Span:
 def is_ours(file: str) -> bool:
     """Whether a file belongs to this package."""
     return file.startswith(PACKAGE)
+
+
+def _is_not_users(file: str) -> bool:
+    return is_ours(file) or is_foreign(file)
 
 
 def is_foreign(file: str) -> bool:

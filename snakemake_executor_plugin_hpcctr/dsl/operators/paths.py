@@ -96,12 +96,11 @@ def pairs(
     groups: dict[Any, list[Path]] = {}
     for pattern, file in files:
         groups.setdefault(_id(pattern, file, group), []).append(file)
-    found = []
-    for name, members in groups.items():
-        members = sorted(members)
-        for portion in _portions(members, size):
-            found.append((name, *portion) if flat else (name, FrozenList(portion)))
-    return found
+    return [
+        (name, *portion) if flat else (name, FrozenList(portion))
+        for name, members in groups.items()
+        for portion in _portions(sorted(members), size)
+    ]
 
 
 def _portions(members: list[Path], size: int) -> list[list[Path]]:

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.operators.base import Operator
@@ -46,8 +46,9 @@ class Csv:
     def rows(self, source: Any) -> list[Any]:
         """Return the rows of a file or text: lists, or dicts with a header."""
         lines = read_text(source, "splitCsv", self.charset).splitlines(keepends=True)[self.skip :]
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
         reader = csv.reader(
-            lines, delimiter=self.sep, quotechar=self.quote or None, quoting=self._quoting
+            lines, delimiter=self.sep, quotechar=self.quote or None, quoting=quoting
         )
         cells = [
             [self._cell(cell) for cell in row] for row in reader if any(c.strip() for c in row)
@@ -59,10 +60,6 @@ class Csv:
             names = list(self.header)
         rows = cells[: self.limit] if self.limit is not None else cells
         return [self._row(row, names) for row in rows]
-
-    @property
-    def _quoting(self) -> int:
-        return csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
 
     def _cell(self, cell: str) -> str:
         return cell.strip() if self.strip else cell
@@ -128,7 +125,7 @@ def split_text(  # one parameter for each of Nextflow's options
         pieces = [header + "".join(lines[n : n + by]) for n in range(0, len(lines), by)]
         pieces = [piece if piece.endswith("\n") else f"{piece}\n" for piece in pieces]
         if file:
-            return list(write_parts(pieces, source, file, compress=compress))
+            return list(write_parts(pieces, source, named=file, compress=compress))
         return pieces if call is None else [call(piece) for piece in pieces]
 
     operator = _splitter("splitText", cut, elem)
@@ -163,7 +160,7 @@ def split_records(
             made = [fields(entry, record) for entry in found]
             return made if by == 1 else [made[n : n + by] for n in range(0, len(made), by)]
         pieces = _by_size(found, size) if size else _by_number(found, by)
-        return list(write_parts(pieces, source, file, compress=compress)) if file else pieces
+        return list(write_parts(pieces, source, named=file, compress=compress)) if file else pieces
 
     return _splitter(name, cut, elem)
 

@@ -133,7 +133,7 @@ def finish(making: Making) -> Manifest:
     try:
         emits = _emits(making)
     except DslError as error:
-        if error.span is None:
+        if not error.where:
             raise type(error)(
                 f"`{making.title}`: {error.what.partition(chr(10))[0]}",
                 span=making.span,
