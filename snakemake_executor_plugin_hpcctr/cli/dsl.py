@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from typer._click.core import Context
 
     from snakemake_executor_plugin_hpcctr.dsl.history import Run
-    from snakemake_executor_plugin_hpcctr.dsl.session import Planned
+    from snakemake_executor_plugin_hpcctr.dsl.looks import Viewer
+    from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store
+    from snakemake_executor_plugin_hpcctr.dsl.session import Planned, Request
 
 app = typer.Typer(
     help="Pipelines of processes and channels, written in Python.", no_args_is_help=True
@@ -69,22 +71,35 @@ def run(  # noqa: PLR0913 (one parameter for each option)
     dag: Annotated[
         Path | None, typer.Option("--dag", help="Write the graph of processes: .mmd or .dot.")
     ] = None,
+    dump_channels: Annotated[
+        list[str], typer.Option("--dump-channels", help="Show what `dump` with this tag sees.")
+    ] = [],  # noqa: B006 (typer reads it)
     profile: Profile = [],  # noqa: B006 (typer reads it)
     params_file: ParamsFile = None,
     stub: Stub = False,
 ) -> None:
     """Run a pipeline: its parameters as --name value, then `--` and options of Snakemake."""
-    found = _planned(
+    from snakemake_executor_plugin_hpcctr.dsl.lock import only_run  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.run import STUB_ROOT  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.runtime.stale import drop_stale  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.session import planned  # noqa: PLC0415 (start-up time)
+
+    request = _request(
         file, context.args, profile, params_file, stub=stub, fresh=fresh, channels=dag is not None
     )
+    if not preview:
+        drop_stale(Layout(Path(STUB_ROOT)) if stub else Layout())
+    found = _warned(planned(request, os.environ))
     if dag is not None:
         _draw(found, dag)
-    from snakemake_executor_plugin_hpcctr.dsl.lock import only_run  # noqa: PLC0415 (start-up time)
-
     words = _snakemake_words(found, list(context.obj), until)
     with only_run(found.layout) as held:
         path = _compile(found, fresh=fresh and not preview)
-        code = _run(found, path, words, held) if not preview else _preview(found, path, words)
+        if preview:
+            code = _preview(found, path, words)
+        else:
+            code = _run(request, found, path, words, held=held, tags=dump_channels)
     raise typer.Exit(code)
 
 
@@ -164,11 +179,31 @@ def _planned(  # noqa: PLR0913 (as the options)
     fresh: bool = False,
     channels: bool = False,
 ) -> Planned:
-    from snakemake_executor_plugin_hpcctr.dsl.session import Request, planned  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.session import planned  # noqa: PLC0415 (start-up time)
+
+    request = _request(
+        file, words, profiles, params_file, stub=stub, fresh=fresh, channels=channels
+    )
+    return _warned(planned(request, os.environ))
+
+
+def _request(  # noqa: PLR0913 (as the options)
+    file: Path,
+    words: list[str],
+    profiles: list[str],
+    params_file: Path | None,
+    *,
+    stub: bool,
+    fresh: bool,
+    channels: bool,
+) -> Request:
+    from snakemake_executor_plugin_hpcctr.dsl.session import Request  # noqa: PLC0415 (start-up time)
 
     names = tuple(name for word in profiles for name in word.split(",") if name)
-    request = Request(file, words, names, params_file, stub, fresh, channels)
-    found = planned(request, os.environ)
+    return Request(file, words, names, params_file, stub, fresh, channels)
+
+
+def _warned(found: Planned) -> Planned:
     for warning in found.plan.warnings:
         output.note(f"warning: {warning}")
     return found
@@ -207,12 +242,23 @@ def _preview(found: Planned, path: Path, words: list[str]) -> int:
     return _snakemake(path, [*words, "--dry-run"])
 
 
-def _run(found: Planned, path: Path, words: list[str], held: int) -> int:
+def _run(
+    request: Request, found: Planned, path: Path, words: list[str], *, held: int, tags: list[str]
+) -> int:
     from snakemake_executor_plugin_hpcctr.dsl import history  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.looks import Viewer  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.republish import republish  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.session import planned  # noqa: PLC0415 (start-up time)
 
     name, began = history.new_name(), time.monotonic()
+    viewer, store = Viewer(tags), Store(found.layout)
+    republish(store)
+    _show(viewer, found, store)
     before = history.finished(found.layout)
     code = _snakemake(path, [*words, *AGAIN], held)
+    if found.trace.looks:
+        _show(viewer, planned(request, os.environ), Store(found.layout))
     tasks = history.records(found.layout, before)
     ended = history.Run(
         name=name,
@@ -226,6 +272,11 @@ def _run(found: Planned, path: Path, words: list[str], held: int) -> int:
     history.save(found.layout, ended)
     output.note(output.table(history.summary(tasks)))
     return _after(found, ended)
+
+
+def _show(viewer: Viewer, found: Planned, store: Store) -> None:
+    for line in viewer.lines(found.trace, store.results):
+        output.data(line)
 
 
 def _after(found: Planned, ended: Run) -> int:

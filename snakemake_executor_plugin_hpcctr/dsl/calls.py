@@ -95,12 +95,32 @@ def _check_first(trace: Trace, name: str, definition: Definition) -> None:
             span=definition.span,
             next_step='write script = r"""…""", or def exec(self)',
         )
+    _check_store_dir(definition)
     if name in trace.calls:
         raise DslError(
             f"`{name}` is called twice: here, and at {trace.calls[name].span}",
             span=here(),
             next_step="give the second call a name: "
             f'{definition.name}.alias("{definition.name}_2")(…)',
+        )
+
+
+def _check_store_dir(definition: Definition) -> None:
+    if "storeDir" not in definition.directives:
+        return
+    kinds = {leaf.kind for emit in definition.emits for leaf in emit.leaves}
+    if kinds & {"stdout", "env", "eval"}:
+        raise DslError(
+            f"`{definition.name}`: storeDir keeps files only, but an output is "
+            f"{min(kinds & {'stdout', 'env', 'eval'})}",
+            span=definition.span,
+            next_step="write it into a file, or leave storeDir out",
+        )
+    if all(emit.optional for emit in definition.emits):
+        raise DslError(
+            f"`{definition.name}`: with storeDir one output must not be optional, or the task "
+            "would never run",
+            span=definition.span,
         )
 
 

@@ -53,6 +53,13 @@ def make_plan(
     Raises:
         DslError: It cannot be planned.
     """
+    return plan_and_trace(pipeline, arguments, layout, options)[0]
+
+
+def plan_and_trace(
+    pipeline: Pipeline, arguments: Mapping[str, Any], layout: Layout, options: Options
+) -> tuple[Plan, Trace]:
+    """Return the plan, and the trace that it was made of; see `make_plan`."""
     results = ManifestResults(layout, rule_name)
     allowed = frozenset[str]() if options.fresh else None
     trace = Trace(
@@ -65,7 +72,7 @@ def make_plan(
     trace = trace_pipeline(pipeline, arguments, trace)
     plan = plan_of(pipeline, arguments, trace, channels=options.channels)
     plan.root = str(layout.root)
-    return plan
+    return plan, trace
 
 
 def rule_of(plan: Plan, process: str) -> str:
@@ -89,7 +96,8 @@ def compile_plan(plan: Plan, layout: Layout) -> Path:
     """Write plan and Snakefile, with no parts of earlier runs beside them; return the Snakefile."""
     for old in layout.segment("x").parent.glob("*.json"):
         old.unlink()
-    shutil.rmtree(layout.root / "failures", ignore_errors=True)
+    for name in ("failures", "published"):
+        shutil.rmtree(layout.root / name, ignore_errors=True)
     return snakefile.write(plan, layout)
 
 

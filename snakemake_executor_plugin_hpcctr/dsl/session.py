@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from snakemake_executor_plugin_hpcctr.config.sources import project_source, site
 from snakemake_executor_plugin_hpcctr.dsl.configure import of_files
 from snakemake_executor_plugin_hpcctr.dsl.params import read_arguments
 from snakemake_executor_plugin_hpcctr.dsl.pipeline import Pipeline, load
-from snakemake_executor_plugin_hpcctr.dsl.run import STUB_ROOT, Options, make_plan
+from snakemake_executor_plugin_hpcctr.dsl.run import STUB_ROOT, Options, plan_and_trace
 from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from snakemake_executor_plugin_hpcctr.dsl.calls import CallNode
     from snakemake_executor_plugin_hpcctr.dsl.model import Plan
+    from snakemake_executor_plugin_hpcctr.dsl.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,14 @@ class Planned:
         arguments: Values of its parameters.
         plan: The plan.
         layout: Where results are.
+        trace: What the plan was made of.
     """
 
     pipeline: Pipeline
     arguments: dict[str, Any]
     plan: Plan
-    layout: Layout = field(default_factory=Layout)
+    layout: Layout
+    trace: Trace
 
 
 def settings(
@@ -92,6 +95,6 @@ def planned(request: Request, environ: Mapping[str, str]) -> Planned:
     options = Options(
         stub=request.stub, channels=request.channels, fresh=request.fresh, configured=configured
     )
-    plan = make_plan(pipeline, arguments, layout, options)
+    plan, trace = plan_and_trace(pipeline, arguments, layout, options)
     plan.profiles = list(request.profiles)
-    return Planned(pipeline, arguments, plan, layout)
+    return Planned(pipeline, arguments, plan, layout, trace)

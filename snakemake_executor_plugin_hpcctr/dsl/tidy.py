@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from snakemake_executor_plugin_hpcctr.dsl.runtime.stale import OTHERS
 from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store
 
 if TYPE_CHECKING:
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout
-
-#: Folders of ours that hold no tasks.
-OTHERS = frozenset({"segments", "failures", "runs", "files", "published"})
 
 
 def left_over(layout: Layout) -> list[Path]:

@@ -15,6 +15,7 @@ from snakemake_executor_plugin_hpcctr.dsl.runtime.making import Making
 from snakemake_executor_plugin_hpcctr.dsl.runtime.stop import failed
 from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store
 from snakemake_executor_plugin_hpcctr.dsl.runtime.task import Prepared, finish, prepare
+from snakemake_executor_plugin_hpcctr.executor.follow import read_tail
 from snakemake_executor_plugin_hpcctr.executor.outcome import Verdict
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class PlannedTasks:
             except DslError as error:
                 diagnosis = _missing(error)
             else:
+                if making.directives.get("debug"):
+                    self.say(f"{making.title}:\n{read_tail(ended.task.log)}")
                 return None, False
         try:
             decision = failed(making, exit_code, counts=diagnosis.cause not in FOREIGN)

@@ -12,6 +12,7 @@ from snakemake_executor_plugin_hpcctr.dsl.encoding import encode
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.model import VERSION, Leaf, Manifest, Produced
 from snakemake_executor_plugin_hpcctr.dsl.runtime import collect, render
+from snakemake_executor_plugin_hpcctr.dsl.runtime.publish import Owner, publish
 from snakemake_executor_plugin_hpcctr.dsl.values import freeze
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def prepare(making: Making) -> Prepared:
     when = getattr(making.cls, "when", None) if making.call.code else None
     if when is not None and not making.user(when, making.process):
         write(making, Manifest(version=VERSION, state="absent", reason="when", tag=making.task.tag))
+        return Prepared("")
+    if _is_stored(making):
+        finish(making, stored=True)
         return Prepared("")
     _make_folder(making)
     if making.body.kind == "exec":
@@ -124,14 +128,37 @@ def _command(making: Making) -> render.Command:
     )
 
 
-def finish(making: Making) -> Manifest:
-    """Write the manifest of a task whose script succeeded.
+def _store_dir(making: Making) -> Path | None:
+    """Return the folder in which the task's files are kept for ever, if it has one."""
+    given = making.directives.get("storeDir")
+    return Path(making.fill(given)).absolute() if given else None
+
+
+def _is_stored(making: Making) -> bool:
+    """Whether all required files are in the task's `storeDir`: it then need not run."""
+    folder = _store_dir(making)
+    if folder is None or not folder.is_dir():
+        return False
+    try:
+        _emits(making, folder)
+    except collect.Missing:
+        return False
+    return True
+
+
+def finish(making: Making, *, stored: bool = False) -> Manifest:
+    """Write the manifest of a task whose script succeeded, and publish its files.
+
+    Args:
+        making: The task.
+        stored: Whether its files are in its `storeDir` already.
 
     Raises:
-        DslError: A declared output is not there or not as declared.
+        DslError: A declared output is not there or not as declared, or cannot be published.
     """
+    folder = _store_dir(making)
     try:
-        emits = _emits(making)
+        emits = _emits(making, folder if stored and folder else making.work)
     except DslError as error:
         if not error.where:
             raise type(error)(
@@ -141,23 +168,86 @@ def finish(making: Making) -> Manifest:
                 item=error.item,
             ) from None
         raise
-    produced = list(_produced(making, emits))
+    names = [str(path) for path in _paths(emits) if not path.is_absolute()]
+    if folder is not None:
+        emits = _moved(emits, making.work, folder, stored=stored)
     manifest = Manifest(
         version=VERSION,
         state="done",
         emits=[None if emit is None else [encode(value) for value in emit] for emit in emits],
-        files=produced,
+        files=list(_produced(making, emits)),
         attempt=making.attempt,
         tag=making.task.tag,
     )
+    manifest.published = publish_files(making, manifest, names=names)
+    if any(place.mode == "move" for place in making.call.publish):
+        manifest.files = [f for f in manifest.files if os.path.lexists(making.work / f.path)]
     write(making, manifest)
     return manifest
 
 
-def _emits(making: Making) -> list[list[Any] | None]:
+def publish_files(
+    making: Making, manifest: Manifest, *, names: list[str] | None = None, cached: bool = False
+) -> list[str]:
+    """Publish a task's files; return their targets.
+
+    Args:
+        making: The task.
+        manifest: What it gave.
+        names: Its files, relative to its folder; None for those of the manifest.
+        cached: Whether it ran in an earlier run.
+
+    Raises:
+        DslError: Another task publishes the same target, or it cannot be written.
+    """
+    places = making.call.publish
+    if not places:
+        return []
+    folder = _store_dir(making) or making.work
+    own = making.cls.definition.directives["publishDir"] if making.call.code else []
+    pairs = [
+        (
+            place.model_copy(update={"path": making.fill(place.path)}),
+            _save_as(making, own[number].save_as) if place.save_as else None,
+        )
+        for number, place in enumerate(places)
+    ]
+    layout = making.store.layout
+    owner = Owner(making.title, f"{making.rule}/{making.key}", layout.root / "published", cached)
+    if names is None:
+        names = [os.path.relpath(folder / file.path, folder) for file in manifest.files]
+    return publish(pairs, names, folder, owner)
+
+
+def _save_as(making: Making, function: Callable[[str], str | None]) -> Callable[[str], str | None]:
+    def save_as(name: str) -> str | None:
+        given = making.user(function, name)
+        return None if given is None else str(given)
+
+    return save_as
+
+
+def _moved(emits: list[Any], work: Path, folder: Path, *, stored: bool) -> list[Any]:
+    """Return outputs with their files in the `storeDir`, moved there unless they are."""
+
+    def move(value: Any) -> Any:
+        if isinstance(value, Path) and not value.is_absolute():
+            target = folder / value
+            if not stored:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(work / value, target)
+            return target
+        if isinstance(value, list):
+            return freeze([move(part) for part in value])
+        return value
+
+    return [None if emit is None else [move(value) for value in emit] for emit in emits]
+
+
+def _emits(making: Making, folder: Path) -> list[list[Any] | None]:
     staged = frozenset(link.name for link in making.staging.links)
     texts = _Texts(making)
-    return collect.collect(making.call.emits, making.work, staged, texts.value, making.fill)
+    return collect.collect(making.call.emits, folder, staged, texts.value, making.fill)
 
 
 class _Texts:
@@ -222,7 +312,7 @@ def _produced(making: Making, emits: list[list[Any] | None]) -> Iterator[Produce
     """Yield every file that the outputs name and that the task made."""
     seen = set()
     for path in _paths(emits):
-        if path.is_absolute() or path in seen:
+        if path in seen or (path.is_absolute() and "storeDir" not in making.directives):
             continue
         seen.add(path)
         status = (making.work / path).stat()
