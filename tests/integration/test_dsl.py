@@ -390,6 +390,88 @@ def test_a_module_of_a_snakefile(pipeline: Pipeline) -> None:
     assert "in1.txt in2.txt" in (pipeline.folder / "final.txt").read_text()
 
 
+PUBLISH = """
+class make(Process, tag="${n}",
+           publishDir=[
+               publish("results/${n}", mode="copy", pattern="*.txt"),
+               publish("logs", saveAs=lambda name: f"{name}.log" if name == "l" else None),
+           ]):
+    n: In[int]
+    text: Out[Path] = out(path("t.txt"))
+    log: Out[Path] = out(path("l"))
+    script = r'''
+    echo ${n} > t.txt; echo log > l
+    '''
+
+class keep(Process, storeDir="kept"):
+    n: In[int]
+    o: Out[Path] = out(path("k${n}.txt"))
+    script = r'''
+    echo ${n} >> k${n}.txt
+    '''
+
+class show(Process):
+    x: In[Path]
+    o: Out[Path] = out(path("o.txt"))
+    script = r'''
+    cat ${x} > o.txt
+    '''
+
+@workflow
+def main(numbers: list[int] = [1]):
+    made = make(channel.of(*numbers))
+    made.text.map(lambda f: f.read_text().strip()).view(tag="text")
+    channel.of("a", "b").view(lambda s: s.upper())
+    channel.of(1).dump(tag="d")
+    show(keep(channel.of(7)).o)
+"""
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_publishing_storing_and_viewing(executor: str, pipeline: Pipeline) -> None:
+    """Files are published in several places, kept for ever, and items shown when known."""
+    pipeline.pipeline(PUBLISH)
+    result = pipeline.dsl(executor=executor)
+    assert 0 == result.code, result.said
+    published = pipeline.folder / "results/1/t.txt"
+    assert "1\n" == published.read_text()
+    assert not published.is_symlink()
+    log = pipeline.folder / "logs/l.log"
+    assert result.said.startswith("A\nB\n")
+    assert "\ntext: 1\n" in result.said
+    published.unlink()
+    log.unlink()
+    again = pipeline.dsl(executor=executor)
+    assert "Nothing to be done" in again.said
+    assert "1\n" == published.read_text()
+    assert "log\n" == log.read_text()
+    assert "7\n" == (pipeline.folder / "kept/k7.txt").read_text()
+    shutil.rmtree(pipeline.folder / ".hpcctr")
+    assert 0 == pipeline.dsl(executor=executor).code
+    assert "7\n" == (pipeline.folder / "kept/k7.txt").read_text()
+    assert ["7\n"] == pipeline.texts("show", "o.txt")
+
+
+def test_two_tasks_that_publish_one_file(pipeline: Pipeline) -> None:
+    """The second is refused by name, before it overwrites the first."""
+    pipeline.pipeline(PUBLISH.replace("logs", "logs").replace('"results/${n}"', '"results"'))
+    result = pipeline.dsl("--numbers", "1", "2")
+    assert 0 != result.code
+    assert "two tasks publish" in result.said
+    assert not result.shows_traceback
+
+
+def test_a_changed_result_is_made_again(pipeline: Pipeline) -> None:
+    """A file that somebody changed in a task's folder does not count as its result."""
+    pipeline.pipeline(STAGES)
+    pipeline.write("data.csv", "1\n")
+    assert 0 == pipeline.dsl("--data", "data.csv", "--rates", "0.1").code
+    (made,) = (pipeline.folder / ".hpcctr/dsl/preprocess").glob("*/work/clean.txt")
+    made.write_text("something else\n")
+    assert 0 == pipeline.dsl("--data", "data.csv", "--rates", "0.1").code
+    assert "1\n" == made.read_text()
+
+
 ENGINES = {"preprocess": "apptainer", "train": "enroot", "evaluate": "pyxis"}
 
 
