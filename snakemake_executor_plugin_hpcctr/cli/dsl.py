@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from snakemake_executor_plugin_hpcctr.dsl.history import Run
     from snakemake_executor_plugin_hpcctr.dsl.looks import Viewer
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store
+    from snakemake_executor_plugin_hpcctr.dsl.runtime.store import ManifestResults
     from snakemake_executor_plugin_hpcctr.dsl.session import Planned, Request
 
 app = typer.Typer(
@@ -37,6 +38,14 @@ Profile = Annotated[
 ParamsFile = Annotated[
     Path | None, typer.Option("--params-file", help="YAML or JSON file with parameters.")
 ]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of a run's channels is shown and published: tags of `dump`, folder of outputs."""
+
+    tags: tuple[str, ...]
+    output_dir: Path
 
 
 class Divided(TyperCommand):
@@ -71,6 +80,9 @@ def run(  # noqa: PLR0913 (one parameter for each option)
     dag: Annotated[
         Path | None, typer.Option("--dag", help="Write the graph of processes: .mmd or .dot.")
     ] = None,
+    output_dir: Annotated[
+        Path, typer.Option("--output-dir", help="Folder of the workflow's outputs.")
+    ] = Path("results"),
     dump_channels: Annotated[
         list[str], typer.Option("--dump-channels", help="Show what `dump` with this tag sees.")
     ] = [],  # noqa: B006 (typer reads it)
@@ -99,7 +111,8 @@ def run(  # noqa: PLR0913 (one parameter for each option)
         if preview:
             code = _preview(found, path, words)
         else:
-            code = _run(request, found, path, words, held=held, tags=dump_channels)
+            shown = Shown(tuple(dump_channels), output_dir)
+            code = _run(request, found, (path, words), held, shown)
     raise typer.Exit(code)
 
 
@@ -243,22 +256,27 @@ def _preview(found: Planned, path: Path, words: list[str]) -> int:
 
 
 def _run(
-    request: Request, found: Planned, path: Path, words: list[str], *, held: int, tags: list[str]
+    request: Request, found: Planned, command: tuple[Path, list[str]], held: int, shown: Shown
 ) -> int:
     from snakemake_executor_plugin_hpcctr.dsl import history  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.looks import Viewer  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.outputs import publish_outputs  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.republish import republish  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.session import planned  # noqa: PLC0415 (start-up time)
 
     name, began = history.new_name(), time.monotonic()
-    viewer, store = Viewer(tags), Store(found.layout)
+    path, words = command
+    viewer, store = Viewer(shown.tags), Store(found.layout)
     republish(store)
-    _show(viewer, found, store)
+    _show(viewer, found, store.results)
     before = history.finished(found.layout)
     code = _snakemake(path, [*words, *AGAIN], held)
-    if found.trace.looks:
-        _show(viewer, planned(request, os.environ), Store(found.layout))
+    if found.trace.looks or found.trace.outputs:
+        later, results = planned(request, os.environ), Store(found.layout).results
+        _show(viewer, later, results)
+        for title, items in publish_outputs(later.trace, results, shown.output_dir).items():
+            output.note(f"output {title}: {items} items in {shown.output_dir}")
     tasks = history.records(found.layout, before)
     ended = history.Run(
         name=name,
@@ -274,8 +292,8 @@ def _run(
     return _after(found, ended)
 
 
-def _show(viewer: Viewer, found: Planned, store: Store) -> None:
-    for line in viewer.lines(found.trace, store.results):
+def _show(viewer: Viewer, found: Planned, results: ManifestResults) -> None:
+    for line in viewer.lines(found.trace, results):
         output.data(line)
 
 

@@ -35,6 +35,7 @@ from snakemake_executor_plugin_hpcctr.dsl.directives import TaskView, publish
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.factories import channel
 from snakemake_executor_plugin_hpcctr.dsl.operators.grouping import groupKey
+from snakemake_executor_plugin_hpcctr.dsl.outputs import output
 from snakemake_executor_plugin_hpcctr.dsl.process import Process
 from snakemake_executor_plugin_hpcctr.dsl.samplesheet import Column
 from snakemake_executor_plugin_hpcctr.dsl.workflow import Workflow, workflow
@@ -55,6 +56,7 @@ __all__ = [
     "eval_",
     "groupKey",
     "out",
+    "output",
     "path",
     "publish",
     "raw",

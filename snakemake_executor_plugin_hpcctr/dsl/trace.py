@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from snakemake_executor_plugin_hpcctr.dsl.calls import CallNode
     from snakemake_executor_plugin_hpcctr.dsl.model import Body
+    from snakemake_executor_plugin_hpcctr.dsl.outputs import Output
 
 __all__ = [
     "Barrier",
@@ -103,6 +104,7 @@ class Trace:
     readers: dict[str, Node] = field(default_factory=dict)
     writers: dict[str, list[Node]] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
+    outputs: dict[str, Output] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
 
     def source(self, name: str, items: Callable[[], list[Any]], kind: Kind = "queue") -> Node:
@@ -155,6 +157,7 @@ class Trace:
             readers={},
             writers={},
             looks=[],
+            outputs={},
             _counts={},
         )
         again.fingerprints = Fingerprints(again.functions_of)

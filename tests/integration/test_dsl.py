@@ -472,6 +472,38 @@ def test_a_changed_result_is_made_again(pipeline: Pipeline) -> None:
     assert "1\n" == made.read_text()
 
 
+OUTPUTS = """
+class align(Process):
+    sample: In[tuple[str, int]] = tuple_(id=val(), n=val())
+    bam: Out[tuple[str, Path]] = out(val("id"), path("*.bam"))
+    script = r'''
+    echo ${n} > ${id}.bam
+    '''
+
+@workflow
+def main():
+    made = align(channel.of(("s1", 1), ("s2", 2))).bam
+    output("samples", made, path="align", mode="copy", index="samples.csv", header=["id", "bam"])
+    output("each", made.map(lambda id, bam: {"id": id, "bam": bam}),
+           path=lambda item: f"by/{item['id']}", index="each.json")
+"""
+
+
+def test_outputs_with_an_index(pipeline: Pipeline) -> None:
+    """Channels are published below one folder, and an index names what lies there."""
+    pipeline.pipeline(OUTPUTS)
+    result = pipeline.dsl("--output-dir", "final")
+    assert 0 == result.code, result.said
+    final = pipeline.folder / "final"
+    assert "1\n" == (final / "align/s1.bam").read_text()
+    rows = (final / "samples.csv").read_text().splitlines()
+    assert '"id","bam"' == rows[0]
+    assert f'"s1","{final}/align/s1.bam"' == rows[1]
+    assert (final / "by/s2/s2.bam").is_symlink()
+    index = json.loads((final / "each.json").read_text())
+    assert [{"id": "s1", "bam": f"{final}/by/s1/s1.bam"}] == index[:1]
+
+
 ENGINES = {"preprocess": "apptainer", "train": "enroot", "evaluate": "pyxis"}
 
 
