@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, TypeVarTuple, overload
 
+from snakemake_executor_plugin_hpcctr.dsl.branches import Branches
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.operators import (
     combining,
-    files,
     gathering,
     grouping,
     looking,
     mapping,
     selecting,
-    splitting,
     windows,
 )
 from snakemake_executor_plugin_hpcctr.dsl.spans import here
+from snakemake_executor_plugin_hpcctr.dsl.splitters import Splitters
 from snakemake_executor_plugin_hpcctr.dsl.symbolic import Symbolic
 from snakemake_executor_plugin_hpcctr.dsl.trace import current
 from snakemake_executor_plugin_hpcctr.dsl.values import freeze
@@ -38,7 +38,7 @@ S = TypeVar("S")
 Ts = TypeVarTuple("Ts")
 
 
-class Channel(Symbolic, Generic[T]):
+class Channel(Splitters, Symbolic, Generic[T]):
     """A channel: items that come from a factory, an operator or a process.
 
     A *queue* gives each consumer all its items, one by one; a *value* (see `Value`) holds one
@@ -349,178 +349,6 @@ class Channel(Symbolic, Generic[T]):
         opening = conditions[0] if len(conditions) > 1 else None
         return self._queue(windows.buffer_until(opening, conditions[-1], remainder=remainder))
 
-    # --- files and texts ------------------------------------------------------
-
-    def splitCsv(
-        self,
-        *,
-        header: bool | Sequence[str] = False,
-        sep: str = ",",
-        quote: str = '"',
-        strip: bool = False,
-        skip: int = 0,
-        by: int = 1,
-        limit: int | None = None,
-        charset: str = "utf-8",
-        decompress: bool = True,  # noqa: ARG002 (gzip is recognised by its first bytes)
-        elem: int | None = None,
-    ) -> Channel[Any]:
-        """Emit the rows of CSV files or texts: lists, or dicts with `header`.
-
-        Args:
-            header: True for the file's first row, or the names.
-            sep: What separates cells.
-            quote: What cells may be quoted with.
-            strip: Whether blanks round cells are removed.
-            skip: Lines left out at the beginning.
-            by: Rows in one item.
-            limit: Rows of each file.
-            charset: Encoding.
-            decompress: Gzipped files are opened.
-            elem: Element of a tuple that is split; its first file.
-        """
-        options = splitting.Csv(header, sep, quote, strip, skip, by, limit, charset, elem)
-        return self._queue(splitting.split_csv(options))
-
-    def splitText(
-        self,
-        function: Callable[[str], Any] | None = None,
-        *,
-        by: int = 1,
-        limit: int | None = None,
-        keepHeader: bool = False,
-        file: bool | str = False,
-        compress: bool = False,
-        charset: str = "utf-8",
-        elem: int | None = None,
-    ) -> Channel[Any]:
-        """Emit pieces of `by` lines, as text, or as files with `file`."""
-        operator = splitting.split_text(
-            function,
-            by=by,
-            limit=limit,
-            keep_header=keepHeader,
-            file=file,
-            compress=compress,
-            charset=charset,
-            elem=elem,
-        )
-        return self._queue(operator)
-
-    def splitFasta(
-        self,
-        *,
-        by: int = 1,
-        size: str | int | None = None,
-        limit: int | None = None,
-        record: dict[str, Any] | None = None,
-        file: bool | str = False,
-        compress: bool = False,
-        elem: int | None = None,
-    ) -> Channel[Any]:
-        """Emit pieces of `by` sequences (or of `size` bytes), as text, records or files.
-
-        Args:
-            by: Sequences in one piece.
-            size: Smallest size of a piece, such as '1 MB', in place of `by`.
-            limit: Sequences of each file.
-            record: Which fields: id, header, desc, text, seqString, sequence, width.
-            file: True or a name to get files.
-            compress: Whether they are gzipped.
-            elem: Element of a tuple that is split; its first file.
-        """
-        return self._queue(
-            splitting.split_records(
-                "splitFasta",
-                splitting.fasta_entries,
-                splitting.fasta_fields,
-                by=by,
-                size=splitting.bytes_of(size),
-                limit=limit,
-                record=record,
-                file=file,
-                compress=compress,
-                elem=elem,
-            )
-        )
-
-    def splitFastq(
-        self,
-        *,
-        by: int = 1,
-        limit: int | None = None,
-        pe: bool = False,
-        record: dict[str, Any] | None = None,
-        file: bool | str = False,
-        compress: bool = False,
-        elem: int | None = None,
-    ) -> Channel[Any]:
-        """Emit pieces of `by` reads; with `pe`, of both files of (id, file, file) in step."""
-        single = splitting.split_records(
-            "splitFastq",
-            splitting.fastq_entries,
-            splitting.fastq_fields,
-            by=by,
-            size=None,
-            limit=limit,
-            record=record,
-            file=file,
-            compress=compress,
-            elem=elem,
-        )
-        return self._queue(splitting.split_pairs(single) if pe else single)
-
-    def splitJson(
-        self, *, path: str = "", limit: int | None = None, elem: int | None = None
-    ) -> Channel[Any]:
-        """Emit the elements of a JSON array, or {key, value} for each key of an object."""
-        return self._queue(splitting.split_json(path, limit, elem))
-
-    def countLines(self) -> Value[int]:
-        """Count the lines of all files and texts."""
-        return self._value(splitting.counter("countLines", splitting.count_lines))
-
-    def countFasta(self) -> Value[int]:
-        """Count the sequences of all files and texts."""
-        return self._value(splitting.counter("countFasta", splitting.count_fasta))
-
-    def countFastq(self) -> Value[int]:
-        """Count the reads of all files and texts."""
-        return self._value(splitting.counter("countFastq", splitting.count_fastq))
-
-    def countJson(self) -> Value[int]:
-        """Count the elements of all JSON arrays and the keys of objects."""
-        return self._value(splitting.counter("countJson", splitting.count_json))
-
-    def collectFile(
-        self,
-        function: Callable[..., Any] | None = None,
-        *,
-        name: str = "",
-        sort: Any = "hash",
-        newLine: bool = False,
-        seed: Any = None,
-        skip: int = 0,
-        keepHeader: bool = False,
-        storeDir: str | None = None,
-    ) -> Channel[Any]:
-        """Write items into files, and emit those; nothing for no items.
-
-        Args:
-            function: Item → (name, content, …); without it all go to `name`, and files without
-                `name` to one of their own name.
-            name: The file's name.
-            sort: Order of the entries: "hash" (does not depend on arrival), True, "index",
-                "deep", a function, or False.
-            newLine: Whether each entry ends with a newline.
-            seed: What the file begins with; a dict gives one for each name.
-            skip: Lines left out of each entry.
-            keepHeader: Whether the first line of the entries comes once, at the top.
-            storeDir: Folder of the files.
-        """
-        options = files.Collect(name, function, sort, newLine, seed, skip, keepHeader, storeDir)
-        return self._queue(files.collect_file(options))
-
     # --- looking --------------------------------------------------------------
 
     def view(self, function: Callable[..., object] | None = None, *, tag: str = "") -> Channel[T]:
@@ -543,22 +371,6 @@ class Channel(Symbolic, Generic[T]):
 
 class Value(Channel[T]):
     """A channel with one item, which every task that takes it gets."""
-
-
-class Branches(Symbolic):
-    """The channels of `branch` and `multiMap`, by label."""
-
-    def __init__(self, channels: dict[str, Channel[Any]]) -> None:
-        self.__dict__.update(channels)
-
-    def __getattr__(self, label: str) -> Channel[Any]:
-        if label.startswith("__"):
-            raise AttributeError(label)
-        raise DslError(
-            f"there is no label `{label}`",
-            span=here(),
-            next_step=f"the labels are {', '.join(self.__dict__)}",
-        )
 
 
 def channel_of(node: Node) -> Channel[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.operators.base import Operator
-from snakemake_executor_plugin_hpcctr.dsl.operators.criteria import functions_in, ordered
+from snakemake_executor_plugin_hpcctr.dsl.operators.criteria import functions_in, ordering
 from snakemake_executor_plugin_hpcctr.dsl.operators.functions import spread
 from snakemake_executor_plugin_hpcctr.dsl.operators.texts import FILES, read_text, write_once
 from snakemake_executor_plugin_hpcctr.dsl.values import Touched, describe, is_sequence, is_unknown
@@ -17,25 +17,43 @@ from snakemake_executor_plugin_hpcctr.dsl.values import Touched, describe, is_se
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NAME = "collectFile"
 UNNAMED = "collect-file.data"
+ARRIVAL = ("none", "index")
+STEADY = ("hash", "deep")
+NATURAL = ("true", "natural")
 
 
 @dataclass(frozen=True)
 class Collect:
     """Options of `collectFile`; see `Channel.collectFile`."""
 
-    name: str = ""
+    name: str | Path = ""
     function: Callable[..., Any] | None = None
-    sort: Any = "hash"
+    sort: Any = STEADY[0]
     new_line: bool = False
     seed: Any = None
     skip: int = 0
     keep_header: bool = False
-    store_dir: str | None = None
+    store_dir: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.keep_header and self.seed is not None:
+            raise DslError(
+                f"`{NAME}`: keepHeader and seed exclude each other", next_step="give one"
+            )
+        if isinstance(self.skip, bool) or not isinstance(self.skip, int) or self.skip < 0:
+            raise DslError(f"`{NAME}`: skip must be a whole number from 0, got {self.skip!r}")
+        words = (*ARRIVAL, *STEADY, *NATURAL)
+        if not (isinstance(self.sort, bool) or callable(self.sort) or self.sort in words):
+            raise DslError(
+                f"`{NAME}`: sort cannot be {self.sort!r}",
+                next_step=f"give True, False, one of {', '.join(words)}, or a function",
+            )
 
     def run(self, items: list[Any]) -> list[Any]:
         """Write the files; return their paths in the order in which they begin."""
-        call = spread(self.function, "collectFile") if self.function is not None else None
+        call = spread(self.function, NAME) if self.function is not None else None
         entries: dict[str, list[Any]] = {}
         for item in items:
             for name, content in self._named(item if call is None else call(item)):
@@ -43,75 +61,93 @@ class Collect:
         return [self._write(name, found) for name, found in entries.items()]
 
     def _named(self, made: Any) -> list[tuple[str, Any]]:
-        """Return name of the file and content, for each content of what a function made."""
-        if self.function is None:
-            if is_sequence(made):
-                return [pair for part in made for pair in self._named(part)]
-            return [(self.name or _own_name(made), made)]
+        """Return (name of the file, content) for each content of an item."""
         if not is_sequence(made):
-            return [(self.name or _own_name(made), made)]
+            return [] if made is None else [(self._own_name(made), made)]
+        if not made:
+            return []
         name, *contents = made
+        if not contents or isinstance(name, PurePath):
+            return [pair for part in made for pair in self._named(part)]
+        if self.name and self.function is None:
+            raise DslError(
+                f"`{NAME}`: the item says (name, content), but name={str(self.name)!r} is given",
+                item=describe(made),
+                next_step="leave name out, or emit the contents one by one with .flatten()",
+            )
         if is_unknown(name):
             raise Touched(name)
-        if isinstance(name, PurePath):
-            name = name.name
-        return [(str(name), content) for content in contents]
+        return [(self._checked(str(name)), part) for part in contents if part is not None]
+
+    def _own_name(self, content: Any) -> str:
+        if self.name:
+            return PurePath(self.name).name
+        if is_unknown(content):
+            return str(content.name)
+        return content.name if isinstance(content, PurePath) else UNNAMED
+
+    def _checked(self, name: str) -> str:
+        path = PurePath(name)
+        if not path.name or path.is_absolute() or ".." in path.parts:
+            raise DslError(
+                f"`{NAME}`: {name!r} is no name of a file",
+                next_step="return a name, and the folder as storeDir=",
+            )
+        return name
 
     def _write(self, name: str, contents: list[Any]) -> Path:
-        texts = self._texts(contents)
-        seed = self.seed.get(name) if isinstance(self.seed, dict) else self.seed
-        head = "" if seed is None else self._ended(read_text(seed, "collectFile"))
-        content = (head + "".join(self._ended(text) for text in texts)).encode()
-        digest = hashlib.blake2b(content, digest_size=10).hexdigest()
-        folder = Path(self.store_dir) if self.store_dir else Path(FILES) / digest
-        path = folder / name
+        entries = self._cut(self._ordered(contents))
+        head = self._head(name)
+        if head is not None:
+            entries.insert(0, head)
+        end = "\n" if self.new_line else ""
+        content = "".join(f"{entry}{end}" for entry in entries).encode()
+        path = self._folder(content) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_once(path, content)
         return path.absolute()
 
-    def _texts(self, contents: list[Any]) -> list[str]:
+    def _folder(self, content: bytes) -> Path:
+        if self.store_dir is not None:
+            return Path(self.store_dir)
+        if "/" in str(self.name):
+            return Path(self.name).parent
+        return Path(FILES) / hashlib.blake2b(content, digest_size=10).hexdigest()
+
+    def _head(self, name: str) -> str | None:
+        seed = spread(self.seed, NAME)(name) if callable(self.seed) else self.seed
+        if isinstance(seed, dict):
+            seed = seed.get(name)
+        return None if seed is None else _text(seed)
+
+    def _ordered(self, contents: list[Any]) -> list[str]:
         texts = [_text(content) for content in contents]
-        if self.sort == "index" or self.sort is False:
-            found = texts
-        elif self.sort in {"hash", "deep"} if isinstance(self.sort, str) else False:
-            found = sorted(texts, key=lambda t: hashlib.blake2b(t.encode()).digest())
-        elif self.sort is True:
-            found = sorted(texts)
-        else:
-            pairs = list(zip(contents, texts, strict=True))
-            numbers = ordered(list(range(len(pairs))), _by(self.sort, contents), "collectFile")
-            found = [texts[number] for number in numbers]
+        if self.sort is False or self.sort in ARRIVAL:
+            return texts
+        if self.sort in STEADY:
+            return sorted(texts, key=lambda text: hashlib.blake2b(text.encode()).digest())
+        key = ordering(self.sort if callable(self.sort) else None, NAME)
+        try:
+            numbers = sorted(range(len(texts)), key=lambda number: key(contents[number]))
+        except TypeError as error:
+            raise DslError(
+                f"`{NAME}`: the entries cannot be put in order: {error}",
+                item=describe(contents[0]),
+                next_step="give sort= a function that returns a number or text for each entry",
+            ) from None
+        return [texts[number] for number in numbers]
+
+    def _cut(self, texts: list[str]) -> list[str]:
+        """Return entries without their first lines, the first one's in front if they are kept."""
         lines = self.skip or (1 if self.keep_header else 0)
         if not lines:
-            return found
-        cut = ["".join(text.splitlines(keepends=True)[lines:]) for text in found]
-        if self.keep_header and found:
-            header = "".join(found[0].splitlines(keepends=True)[:lines])
-            cut[0] = _with_newline(header) + cut[0]
-        return cut
-
-    def _ended(self, text: str) -> str:
-        return _with_newline(text) if self.new_line else text
-
-
-def _with_newline(text: str) -> str:
-    return text if text.endswith("\n") else f"{text}\n"
-
-
-def _by(sort: Any, contents: list[Any]) -> Callable[[int], Any]:
-    if not callable(sort):
-        raise DslError(
-            f"`collectFile`: sort cannot be {sort!r}",
-            next_step='give True, "hash", "index", "deep", False, or a function',
-        )
-    call = spread(sort, "collectFile")
-    return lambda number: call(contents[number])
-
-
-def _own_name(made: Any) -> str:
-    if is_unknown(made):
-        return str(made.name)
-    return made.name if isinstance(made, PurePath) else UNNAMED
+            return texts
+        parts = [text.splitlines(keepends=True) for text in texts]
+        found = ["".join(part[lines:]) for part in parts]
+        if self.keep_header:
+            header = "".join(parts[0][:lines])
+            found[0] = header + ("" if header.endswith("\n") else "\n") + found[0]
+        return found
 
 
 def _text(content: Any) -> str:
@@ -119,29 +155,18 @@ def _text(content: Any) -> str:
         return str(content)
     if isinstance(content, bytes):
         return content.decode()
-    if isinstance(content, (dict, set)):
-        raise DslError("`collectFile` takes text and files", item=describe(content))
-    return read_text(content, "collectFile")
+    return read_text(content, NAME)
 
 
 def collect_file(options: Collect) -> Operator:
     """Return `collectFile`.
 
-    Raises:
-        DslError: Options that exclude each other.
+    With a fixed name it gives one file, whatever is in it: that can be written when a
+    consumer's task is made. Else the number of files depends on what is read.
     """
-    if options.keep_header and options.seed is not None:
-        raise DslError(
-            "`collectFile`: keepHeader and seed exclude each other", next_step="give one"
-        )
-    functions = functions_in(options.function, options.sort)
+    functions = functions_in(options.function, options.sort, options.seed)
     if options.name and options.function is None:
-        # One file, whatever is in it: it can be written when a consumer's task is made.
         return Operator(
-            "collectFile",
-            run=options.run,
-            touched="manifest",
-            absent="manifest",
-            functions=functions,
+            NAME, run=options.run, touched="manifest", absent="manifest", functions=functions
         )
-    return Operator("collectFile", run=options.run, functions=functions)
+    return Operator(NAME, run=options.run, functions=functions)

@@ -5,67 +5,95 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.operators.base import Operator
 from snakemake_executor_plugin_hpcctr.dsl.operators.criteria import functions_in
 from snakemake_executor_plugin_hpcctr.dsl.operators.functions import spread
-from snakemake_executor_plugin_hpcctr.dsl.operators.texts import (
-    element_of,
-    read_text,
-    replaced,
-    write_parts,
+from snakemake_executor_plugin_hpcctr.dsl.operators.records import (
+    Wanted,
+    fasta_entries,
+    fasta_fields,
+    fasta_letters,
+    fastq_entries,
+    fastq_fields,
 )
+from snakemake_executor_plugin_hpcctr.dsl.operators.texts import FILES, Chunks, Source, replaced
 from snakemake_executor_plugin_hpcctr.dsl.units import Memory
-from snakemake_executor_plugin_hpcctr.dsl.values import describe, freeze, is_sequence
+from snakemake_executor_plugin_hpcctr.dsl.values import describe, freeze, is_sequence, is_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-FASTQ_LINES = 4
 PAIR = 2
-STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
 
 @dataclass(frozen=True)
 class Csv:
     """Options of `splitCsv`; see `Channel.splitCsv`."""
 
+    source: Source
+    chunks: Chunks
     header: bool | Sequence[str] = False
     sep: str = ","
     quote: str = '"'
     strip: bool = False
     skip: int = 0
-    by: int = 1
-    limit: int | None = None
-    charset: str = "utf-8"
-    elem: int | None = None
 
-    def rows(self, source: Any) -> list[Any]:
-        """Return the rows of a file or text: lists, or dicts with a header."""
-        lines = read_text(source, "splitCsv", self.charset).splitlines(keepends=True)[self.skip :]
-        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE
-        reader = csv.reader(
-            lines, delimiter=self.sep, quotechar=self.quote or None, quoting=quoting
-        )
-        cells = [
-            [self._cell(cell) for cell in row] for row in reader if any(c.strip() for c in row)
-        ]
+    def __post_init__(self) -> None:
+        if len(self.sep) != 1 or len(self.quote) > 1:
+            raise DslError(
+                "`splitCsv`: sep must be one character and quote at most one, got "
+                f"{self.sep!r} and {self.quote!r}"
+            )
+        if isinstance(self.header, str) or not isinstance(self.header, (bool, Sequence)):
+            raise DslError(
+                f"`splitCsv`: header must be True or a list of names, got {self.header!r}"
+            )
+        if isinstance(self.skip, bool) or not isinstance(self.skip, int) or self.skip < 0:
+            raise DslError(f"`splitCsv`: skip must be a whole number from 0, got {self.skip!r}")
+
+    def cut(self, source: Any) -> list[Any]:
+        """Return the rows of a file or text, or lists of `by` rows."""
+        cells = self._cells(source)
         names: list[str] | None = None
         if self.header is True:
-            names = self._header(cells.pop(0) if cells else [], source)
+            names = self._header(cells, source)
         elif self.header:
             names = list(self.header)
-        rows = cells[: self.limit] if self.limit is not None else cells
-        return [self._row(row, names) for row in rows]
+        rows = [self._row(row, names) for row in self.chunks.limited(cells)]
+        return self.chunks.grouped(rows) if self.chunks.by > 1 else rows
 
-    def _cell(self, cell: str) -> str:
-        return cell.strip() if self.strip else cell
+    def _cells(self, source: Any) -> list[list[str]]:
+        lines = [f"{line}\n" for line in self.source.lines(source)[self.skip :]]
+        reader = csv.reader(
+            lines,
+            delimiter=self.sep,
+            quotechar=self.quote or None,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+        )
+        try:
+            rows = [row for row in reader if any(row) or len(row) > 1]
+        except csv.Error as error:
+            raise DslError(
+                f"`splitCsv` cannot read line {reader.line_num + self.skip}: {error}",
+                item=describe(source),
+            ) from None
+        return [[cell.strip() if self.strip else cell for cell in row] for row in rows]
 
-    def _header(self, cells: list[str], source: Any) -> list[str]:
-        names = [cell.strip() for cell in cells]
+    def _header(self, cells: list[list[str]], source: Any) -> list[str]:
+        if not cells:
+            raise DslError(
+                "`splitCsv`: there is no line for the header",
+                item=describe(source),
+                next_step="check the file, or give the names: splitCsv(header=[…])",
+            )
+        names = cells.pop(0)
         if "" in names:
             raise DslError(
                 f"`splitCsv`: column {names.index('') + 1} of the header has no name",
@@ -83,86 +111,111 @@ class Csv:
 
 def split_csv(options: Csv) -> Operator:
     """Return `splitCsv`."""
-    return _splitter("splitCsv", options.rows, options.elem, by=options.by)
+    return _splitter(options.source, options.cut)
 
 
 def _splitter(
-    name: str, cut: Callable[[Any], list[Any]], elem: int | None, *, by: int = 1
+    source: Source, cut: Callable[[Any], list[Any]], function: Callable[..., Any] | None = None
 ) -> Operator:
     """Return an operator that replaces a file or text of each item by each of its pieces."""
+    call = spread(function, source.operator) if function is not None else None
 
     def run(items: list[Any]) -> list[Any]:
         found = []
+        origins: dict[Path, Any] = {}
         for item in items:
-            source, place = element_of(item, elem, name)
-            pieces = cut(source)
-            if by > 1:
-                pieces = [pieces[n : n + by] for n in range(0, len(pieces), by)]
-            found += [replaced(item, place, freeze(piece)) for piece in pieces]
+            part, place = source.element(item)
+            for piece in cut(part):
+                _note_origin(origins, piece, part, source.operator)
+                made = replaced(item, place, freeze(piece))
+                found.append(made if call is None else call(made))
         return found
 
-    return Operator(name, run=run)
+    return Operator(source.operator, run=run, functions=functions_in(function))
 
 
-def split_text(  # one parameter for each of Nextflow's options
-    function: Callable[[str], Any] | None,
-    *,
-    by: int,
-    limit: int | None,
-    keep_header: bool,
-    file: bool | str,
-    compress: bool,
-    charset: str,
-    elem: int | None,
+def _note_origin(origins: dict[Path, Any], piece: Any, part: Any, operator: str) -> None:
+    """Refuse two sources whose pieces have one name in a folder of the user's."""
+    if not isinstance(piece, PurePath) or FILES in str(piece):
+        return
+    if origins.setdefault(Path(piece), part) != part:
+        raise DslError(
+            f"`{operator}`: pieces of two files are both named {piece}",
+            item=describe(part),
+            next_step="give file=True, which keeps them apart",
+        )
+
+
+def split_text(
+    source: Source, chunks: Chunks, function: Callable[..., Any] | None, *, keep_header: bool
 ) -> Operator:
     """Return `splitText`: pieces of `by` lines, each ending with a newline."""
-    call = spread(function, "splitText") if function is not None else None
 
-    def cut(source: Any) -> list[Any]:
-        lines = read_text(source, "splitText", charset).splitlines(keepends=True)
+    def cut(part: Any) -> list[Any]:
+        lines = [f"{line}\n" for line in source.lines(part)]
         header = lines.pop(0) if keep_header and lines else ""
-        lines = lines[:limit] if limit is not None else lines
-        pieces = [header + "".join(lines[n : n + by]) for n in range(0, len(lines), by)]
-        pieces = [piece if piece.endswith("\n") else f"{piece}\n" for piece in pieces]
-        if file:
-            return list(write_parts(pieces, source, named=file, compress=compress))
-        return pieces if call is None else [call(piece) for piece in pieces]
+        return chunks.given([header + "".join(one) for one in chunks.grouped(lines)], part)
 
-    operator = _splitter("splitText", cut, elem)
-    return Operator("splitText", run=operator.run, functions=functions_in(function))
+    return _splitter(source, cut, function)
 
 
-def split_records(
-    name: str,
-    entries: Callable[[str], list[str]],
-    fields: Callable[[str, dict[str, Any]], dict[str, Any]],
-    *,
-    by: int,
-    size: int | None,
-    limit: int | None,
-    record: dict[str, Any] | None,
-    file: bool | str,
-    compress: bool,
-    elem: int | None,
-) -> Operator:
+@dataclass(frozen=True)
+class Records:
+    """Options of `splitFasta` and `splitFastq` that are their own.
+
+    Args:
+        entries: Text → entries.
+        fields: Entry and what is wanted of it → record.
+        record: Which fields are wanted, True for all; False for text.
+        size: Least number of letters in a chunk, in place of `by`.
+    """
+
+    entries: Callable[[str], list[str]]
+    fields: Callable[[str, Wanted], dict[str, Any]]
+    record: Wanted = False
+    size: int | None = None
+
+
+def split_records(source: Source, chunks: Chunks, options: Records) -> Operator:
     """Return `splitFasta` or `splitFastq`.
 
     Raises:
-        DslError: `file` and `record` exclude each other.
+        DslError: Options that exclude each other.
     """
-    if file and record:
-        raise DslError(f"`{name}`: file and record exclude each other", next_step="give one")
+    return _splitter(source, _record_cutter(source, chunks, options))
 
-    def cut(source: Any) -> list[Any]:
-        found = entries(read_text(source, name))
-        found = found[:limit] if limit is not None else found
-        if record is not None:
-            made = [fields(entry, record) for entry in found]
-            return made if by == 1 else [made[n : n + by] for n in range(0, len(made), by)]
-        pieces = _by_size(found, size) if size else _by_number(found, by)
-        return list(write_parts(pieces, source, named=file, compress=compress)) if file else pieces
 
-    return _splitter(name, cut, elem)
+def _record_cutter(source: Source, chunks: Chunks, options: Records) -> Callable[[Any], list[Any]]:
+    record = options.record
+    if record and chunks.file:
+        raise DslError(
+            f"`{source.operator}`: file and record exclude each other", next_step="give one"
+        )
+    if options.size is not None and chunks.by > 1:
+        raise DslError(f"`{source.operator}`: by and size exclude each other", next_step="give one")
+
+    def cut(part: Any) -> list[Any]:
+        entries = options.entries(source.text(part))
+        groups = _by_size(chunks.limited(entries), options.size) or chunks.grouped(entries)
+        if record:
+            made = [[options.fields(entry, record) for entry in group] for group in groups]
+            return made if chunks.by > 1 or options.size else [row for one in made for row in one]
+        return chunks.given(["".join(group) for group in groups], part)
+
+    return cut
+
+
+def _by_size(entries: list[str], size: int | None) -> list[list[str]]:
+    """Return groups that end as soon as their sequences have `size` letters."""
+    groups: list[list[str]] = []
+    letters = size or 0
+    for entry in entries if size else ():
+        if letters >= (size or 0):
+            groups.append([])
+            letters = 0
+        groups[-1].append(entry)
+        letters += fasta_letters(entry)
+    return groups
 
 
 def bytes_of(size: str | int | None) -> int | None:
@@ -172,173 +225,125 @@ def bytes_of(size: str | int | None) -> int | None:
         DslError: Not a size.
     """
     try:
-        return None if size is None else int(Memory(size))
-    except ValueError as error:
+        found = None if size is None else int(Memory(size))
+    except (TypeError, ValueError) as error:
         raise DslError(f"`splitFasta`: {error}") from None
-
-
-def _by_number(entries: list[str], by: int) -> list[str]:
-    return ["".join(entries[n : n + by]) for n in range(0, len(entries), by)]
-
-
-def _by_size(entries: list[str], size: int) -> list[str]:
-    """Return pieces that end as soon as they have `size` bytes."""
-    pieces, current = [], ""
-    for entry in entries:
-        current += entry
-        if len(current.encode()) >= size:
-            pieces.append(current)
-            current = ""
-    return [*pieces, current] if current else pieces
-
-
-def fasta_entries(text: str) -> list[str]:
-    """Return the sequences of a FASTA text, each with its header line."""
-    found: list[str] = []
-    for line in text.splitlines():
-        if line.startswith(">"):
-            found.append(f"{line}\n")
-        elif line.strip() and not line.startswith(";") and found:
-            found[-1] += f"{line}\n"
+    if found is not None and found < 1:
+        raise DslError(f"`splitFasta`: size must be at least 1 byte, got {size!r}")
     return found
 
 
-def fasta_fields(entry: str, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return parts of a sequence: id, header, desc, text, seqString, sequence, width."""
-    head, _, body = entry.partition("\n")
-    header = head[1:]
-    name, _, about = header.partition(" ")
-    letters = body.replace("\n", "")
-    width = wanted.get("width")
-    lines = [letters[n : n + width] for n in range(0, len(letters), width)] if width else []
-    known = {
-        "id": name,
-        "header": header,
-        "desc": about.strip() or None,
-        "text": entry,
-        "seqString": letters,
-        "sequence": "\n".join(lines) + "\n" if lines else body,
-    }
-    return _wanted(known, wanted, "splitFasta", {"width"})
+def fasta(record: Wanted, size: str | int | None) -> Records:
+    """Return what `splitFasta` does."""
+    return Records(fasta_entries, fasta_fields, record, bytes_of(size))
 
 
-def _wanted(
-    known: dict[str, Any], wanted: dict[str, Any], name: str, options: set[str]
-) -> dict[str, Any]:
-    unknown = [field for field in wanted if field not in known and field not in options]
-    if unknown:
-        raise DslError(
-            f"`{name}`: there is no field `{unknown[0]}`",
-            next_step=f"the fields are {', '.join([*known, *sorted(options)])}",
-        )
-    return {field: known[field] for field, on in wanted.items() if on and field in known}
+def fastq(record: Wanted) -> Records:
+    """Return what `splitFastq` does."""
+    return Records(fastq_entries, fastq_fields, record)
 
 
-def fastq_entries(text: str) -> list[str]:
-    """Return the reads of a FASTQ text, four lines each.
+def split_pairs(source: Source, chunks: Chunks, options: Records) -> Operator:
+    """Return `splitFastq(pe=True)`: the first two files of a tuple are cut in step.
 
     Raises:
-        DslError: The text ends within a read.
+        DslError: Options that exclude each other.
     """
-    lines = [line for line in text.splitlines(keepends=True) if line.strip()]
-    if len(lines) % FASTQ_LINES:
-        raise DslError("`splitFastq`: the last read is not complete", item=describe(lines[-1]))
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    return ["".join(lines[n : n + FASTQ_LINES]) for n in range(0, len(lines), FASTQ_LINES)]
-
-
-def fastq_fields(entry: str, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return parts of a read: readHeader, readString, qualityHeader, qualityString."""
-    header, read, plus, quality = entry.splitlines()
-    known = {
-        "readHeader": header[1:],
-        "readString": read,
-        "qualityHeader": plus[1:],
-        "qualityString": quality,
-    }
-    return _wanted(known, wanted, "splitFastq", set())
-
-
-def split_pairs(single: Operator) -> Operator:
-    """Return `splitFastq(pe=True)`: both files of (id, file, file) are cut in step."""
+    if source.elem is not None:
+        raise DslError("`splitFastq`: pe and elem exclude each other", next_step="give one")
+    cut = _record_cutter(source, chunks, options)
 
     def run(items: list[Any]) -> list[Any]:
-        return [row for item in items for row in _pairs(item, single)]
+        return [row for item in items for row in _pairs(item, cut)]
 
-    return Operator("splitFastq", run=run)
+    return Operator(source.operator, run=run)
 
 
-def _pairs(item: Any, single: Operator) -> Iterator[Any]:
-    if not is_sequence(item):
-        raise DslError("`splitFastq`: pe takes (id, file, file)", item=describe(item))
-    flat = [*item[:-1], *(item[-1] if is_sequence(item[-1]) else [item[-1]])]
-    if len(flat) < PAIR:
-        raise DslError("`splitFastq`: pe takes (id, file, file)", item=describe(item))
-    pieces = [single.run([source]) for source in flat[-2:]]
+def _pairs(item: Any, cut: Callable[[Any], list[Any]]) -> Iterator[Any]:
+    flat = [*item] if is_sequence(item) else [item]
+    if len(flat) == PAIR and is_sequence(flat[-1]):
+        flat = [flat[0], *flat[-1]]  # as fromFilePairs without flat=True gives it
+    places = [n for n, part in enumerate(flat) if is_unknown(part) or isinstance(part, PurePath)]
+    if len(places) < PAIR:
+        raise DslError(
+            "`splitFastq`: pe takes a tuple with two files, (id, file, file)",
+            item=describe(item),
+            next_step="make them with channel.fromFilePairs(…, flat=True)",
+        )
+    one, other = places[:PAIR]
+    pieces = [cut(flat[place]) for place in (one, other)]
     if len(pieces[0]) != len(pieces[1]):
         raise DslError(
             "`splitFastq`: the two files have different numbers of reads", item=describe(item)
         )
-    for one, other in zip(*pieces, strict=True):
-        yield (*flat[:-2], one, other)
+    for left, right in zip(*pieces, strict=True):
+        yield replaced(replaced(tuple(flat), one, freeze(left)), other, freeze(right))
 
 
-def split_json(path: str, limit: int | None, elem: int | None) -> Operator:
+def split_json(source: Source, chunks: Chunks, path: str) -> Operator:
     """Return `splitJson`: the elements of an array, {key, value} of an object."""
 
-    def cut(source: Any) -> list[Any]:
-        value = _at(_json(source, "splitJson"), path)
+    def cut(part: Any) -> list[Any]:
+        value = _at(_json(source, part), path, part)
         if isinstance(value, dict):
-            found: list[Any] = [{"key": key, "value": part} for key, part in value.items()]
+            found: list[Any] = [{"key": key, "value": one} for key, one in value.items()]
         else:
             found = value if isinstance(value, list) else [value]
-        return found[:limit] if limit is not None else found
+        return chunks.limited(found)
 
-    return _splitter("splitJson", cut, elem)
+    return _splitter(source, cut)
 
 
-def _json(source: Any, name: str) -> Any:
+def _json(source: Source, part: Any) -> Any:
     try:
-        return json.loads(read_text(source, name))
+        return json.loads(source.text(part))
     except json.JSONDecodeError as error:
-        raise DslError(f"`{name}` cannot read {describe(source)}: {error}") from None
+        raise DslError(
+            f"`{source.operator}`: this is not JSON: {error}", item=describe(part)
+        ) from None
 
 
-def _at(value: Any, path: str) -> Any:
+def _at(value: Any, path: str, part: Any) -> Any:
     for name, index in STEP.findall(path):
         try:
             value = value[name] if name else value[int(index)]
         except (KeyError, IndexError, TypeError):
-            raise DslError(f"`splitJson`: there is nothing at {path!r}") from None
+            raise DslError(
+                f"`splitJson`: there is nothing at {path!r}", item=describe(part)
+            ) from None
     return value
 
 
-def counter(name: str, number: Callable[[Any], int]) -> Operator:
-    """Return `countLines` and its like: the sum over all items, as a value."""
+def _counter(name: str, number: Callable[[Source, Any], int]) -> Operator:
+    """Return an operator that adds up a number of each item, as a value."""
+    source = Source(name)
 
     def run(items: list[Any]) -> list[Any]:
-        return [sum(number(element_of(item, None, name)[0]) for item in items)]
+        return [sum(number(source, source.element(item)[0]) for item in items)]
 
     return Operator(name, run=run, touched="manifest", absent="manifest")
 
 
-def count_lines(source: Any) -> int:
-    """Return the number of lines."""
-    return len(read_text(source, "countLines").splitlines())
+def count_lines() -> Operator:
+    """Return `countLines`."""
+    return _counter("countLines", lambda source, part: len(source.lines(part)))
 
 
-def count_fasta(source: Any) -> int:
-    """Return the number of sequences."""
-    return len(fasta_entries(read_text(source, "countFasta")))
+def count_fasta() -> Operator:
+    """Return `countFasta`."""
+    return _counter("countFasta", lambda source, part: len(fasta_entries(source.text(part))))
 
 
-def count_fastq(source: Any) -> int:
-    """Return the number of reads."""
-    return len(fastq_entries(read_text(source, "countFastq")))
+def count_fastq() -> Operator:
+    """Return `countFastq`."""
+    return _counter("countFastq", lambda source, part: len(fastq_entries(source.text(part))))
 
 
-def count_json(source: Any) -> int:
-    """Return the number of elements of an array, or of keys of an object."""
-    value = _json(source, "countJson")
-    return len(value) if isinstance(value, (list, dict)) else 1
+def count_json() -> Operator:
+    """Return `countJson`: elements of arrays and keys of objects."""
+
+    def number(source: Source, part: Any) -> int:
+        value = _json(source, part)
+        return len(value) if isinstance(value, (list, dict)) else 1
+
+    return _counter("countJson", number)
