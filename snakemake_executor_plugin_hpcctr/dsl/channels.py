@@ -122,8 +122,8 @@ class Channel(Splitters, Symbolic, Generic[T]):
         Example:
             `b = ch.branch(small=lambda x: x < 10, large=True)`; then `b.small`, `b.large`.
         """
-        chosen = self._queue(mapping.branch(labels))
-        return Branches({label: chosen._queue(mapping.select(label)) for label in labels})
+        chosen = self._same(mapping.branch(labels))
+        return Branches({label: chosen._same(mapping.select(label)) for label in labels})
 
     def multiMap(self, **labels: Callable[..., Any]) -> Branches:
         """Give every item to every label, each as its function makes it.
@@ -131,7 +131,7 @@ class Channel(Splitters, Symbolic, Generic[T]):
         Example:
             `m = ch.multiMap(one=lambda x: x + 1, square=lambda x: x * x)`; then `m.one`.
         """
-        return Branches({n: self._queue(mapping.multi_map(n, f)) for n, f in labels.items()})
+        return Branches({n: self._same(mapping.multi_map(n, f)) for n, f in labels.items()})
 
     def flatten(self) -> Channel[Any]:
         """Emit every element of lists and tuples, however deep."""

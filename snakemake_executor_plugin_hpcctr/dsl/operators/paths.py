@@ -11,7 +11,7 @@ from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.model import Leaf
 from snakemake_executor_plugin_hpcctr.dsl.operators.functions import failure
 from snakemake_executor_plugin_hpcctr.dsl.runtime.collect import match
-from snakemake_executor_plugin_hpcctr.dsl.values import FrozenList
+from snakemake_executor_plugin_hpcctr.dsl.values import FrozenList, freeze
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +33,10 @@ class Search:
     relative: bool = False
     check_if_exists: bool = False
 
+    def __post_init__(self) -> None:
+        if self.type not in {"file", "dir", "any"}:
+            raise DslError(f"type must be 'file', 'dir' or 'any', got {self.type!r}")
+
     def find(self, given: Any) -> list[Any]:
         """Return the files of a pattern, or of several, each pattern's sorted.
 
@@ -43,6 +47,8 @@ class Search:
         return [path for pattern in patterns for path in self._one(str(pattern))]
 
     def _one(self, pattern: str) -> list[Any]:
+        if not pattern:
+            raise DslError("the path is empty", next_step="name a file, or a pattern such as *.fa")
         if "://" in pattern:
             return [pattern]
         if not self.glob or not WILD & set(pattern):
@@ -92,7 +98,12 @@ def pairs(
             portions; -1 for any.
         flat: Whether the files stand in the tuple themselves.
         group: Returns a file's id, in place of its name's beginning.
+
+    Raises:
+        DslError: No such size, or `group` failed.
     """
+    if size < 1 and size != ANY_SIZE:
+        raise DslError(f"`fromFilePairs`: size must be at least 1, or -1 for any, got {size}")
     groups: dict[Any, list[Path]] = {}
     for pattern, file in files:
         groups.setdefault(_id(pattern, file, group), []).append(file)
@@ -114,7 +125,7 @@ def _id(pattern: str, file: Path, group: Callable[[Path], Any] | None) -> Any:
     if group is None:
         return prefix(file.name, pattern)
     try:
-        return group(file)
+        return freeze(group(file))
     except Exception as error:
         raise failure(group, "fromFilePairs", file, error) from error
 
@@ -124,6 +135,8 @@ def prefix(name: str, pattern: str) -> str:
     the first `{` or `[`, without `-`, `_` and `.` at its end.
     """  # noqa: D205 (one sentence)
     text = pattern.rsplit("/", 1)[-1]
+    if not WILD & set(text):
+        return name.partition(".")[0]
     cut = min([text.find(mark) for mark in "{[" if mark in text] or [len(text)])
     last = max(text.rfind("*", 0, cut), text.rfind("?", 0, cut))
     head, tail = (text[: last + 1], text[last + 1 :]) if last >= 0 else (text[:cut], text[cut:])

@@ -149,18 +149,18 @@ def expand_braces(pattern: str) -> list[str]:
 def _walk(work: Path, base: str, parts: list[str], leaf: Leaf, depth: int) -> Iterator[str]:
     """Match the parts of a pattern against the entries of a folder, one level at a time."""
     part, rest = parts[0], parts[1:]
-    if part == "**":
-        yield from _walk(work, base, rest or ["*"], leaf, depth)
+    if "**" in part:
+        deeper = part == "**" and bool(rest)  # `**/x` is never in the folder itself, `**x` may be
+        if not deeper:
+            yield from _walk(work, base, [part.replace("**", "*"), *rest], leaf, depth)
         if leaf.max_depth is not None and depth >= leaf.max_depth:
             return
         for name in _entries(work / base, leaf, "*"):
             path = f"{base}{name}"
             if (work / path).is_dir() and (leaf.follow_links or not (work / path).is_symlink()):
+                if deeper:
+                    yield from _walk(work, f"{path}/", rest, leaf, depth + 1)
                 yield from _walk(work, f"{path}/", parts, leaf, depth + 1)
-        return
-    if "**" in part:  # `**.txt` crosses folders, too
-        part_here = part.replace("**", "*")
-        yield from _walk(work, base, ["**", part_here, *rest], leaf, depth)
         return
     for name in _entries(work / base, leaf, part):
         path = f"{base}{name}"

@@ -44,7 +44,8 @@ def found(work: Path, pattern: str, **options: Any) -> Any:
         ("sub", "sub"),
         ("sub/*.txt", "sub/d.txt"),
         ("sub/*", ["sub/d.txt", "sub/deep"]),
-        ("**/*.txt", ["a.txt", "b.txt", "sub/d.txt", "sub/deep/e.txt"]),
+        ("**/*.txt", ["sub/d.txt", "sub/deep/e.txt"]),
+        ("**.txt", ["a.txt", "b.txt", "sub/d.txt", "sub/deep/e.txt"]),
         ("**.csv", "c.csv"),
         ("sub/**", ["sub/d.txt", "sub/deep/e.txt"]),
     ],
@@ -59,7 +60,7 @@ def test_options(work: Path) -> None:
     assert ["a.txt", "b.txt", "in.txt"] == found(work, "*.txt", include_inputs=True)
     assert [".hidden.txt", "a.txt", "b.txt"] == found(work, "*.txt", hidden=True)
     assert "sub" == found(work, "*", type="dir")
-    assert ["a.txt", "b.txt", "sub/d.txt"] == found(work, "**/*.txt", max_depth=1)
+    assert ["a.txt", "b.txt", "sub/d.txt"] == found(work, "**.txt", max_depth=1)
     assert "a.txt" == found(work, "a.txt", glob=False)
 
 

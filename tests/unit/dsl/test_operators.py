@@ -304,10 +304,10 @@ def test_documented_results(case: str) -> None:
 
 KINDS: dict[str, Callable[[Any], Any]] = {
     "=": lambda c: [c.map(str), c.filter(1), c.ifEmpty(1), c.view(), c.unique(), c.distinct(),
-                    c.until(1), c.dump()],
+                    c.until(1), c.dump(), c.multiMap(a=str).a, c.branch(a=True).a],
     "queue": lambda c: [c.flatMap(), c.flatten(), c.combine([1]), c.join(of(1)), c.mix(of(1)),
                         c.concat(of(1)), c.take(1), c.collate(2), c.buffer(1), c.cross(of(1)),
-                        c.splitText(), c.transpose(), c.multiMap(a=str).a, c.branch(a=True).a],
+                        c.splitText(), c.transpose()],
     "value": lambda c: [c.collect(), c.toList(), c.toSortedList(), c.count(), c.min(), c.max(),
                         c.sum(), c.reduce(lambda a, _b: a), c.last(), c.first(str)],
 }  # fmt: skip
