@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -265,6 +266,10 @@ def test_gzipped_files_are_opened(folder: Path) -> None:
         items(lambda: of(file).splitCsv(decompress=False))
 
 
+def _split(file: Path, charset: str) -> Any:
+    return of(file).splitCsv(charset=charset)
+
+
 def test_encodings(folder: Path) -> None:
     """A byte order mark is no part of the text; other encodings are named."""
     (folder / "bom.csv").write_bytes("\ufeffid\né\n".encode())
@@ -274,7 +279,7 @@ def test_encodings(folder: Path) -> None:
     assert [{"id": "é"}] == items(lambda: of(latin).splitCsv(header=True, charset="latin-1"))
     for charset in ("utf-8", "no-such"):
         with pytest.raises(DslError, match=r"cannot read .*latin\.csv"):
-            items(lambda charset=charset: of(latin).splitCsv(charset=charset))
+            items(partial(_split, latin, charset))
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:
@@ -308,6 +313,10 @@ def test_pieces_as_gzipped_files(folder: Path) -> None:
     assert b">1ycsB\nKGVIYALWD\n" == gzip.decompress(made[1].read_bytes())
 
 
+def _pieces(file: Path, name: str) -> Any:
+    return of(file).splitText(file=name)
+
+
 def test_names_of_pieces(folder: Path) -> None:
     """Files may have a name, or a folder, of the user's; texts without a file are `chunk`."""
     (folder / "a.txt").write_text("1\n")
@@ -316,7 +325,7 @@ def test_names_of_pieces(folder: Path) -> None:
         "part.tsv": "part.1.tsv", "new/": "a.1.txt", "there": "a.1.txt", "new/b.txt": "b.1.txt",
     }  # fmt: skip
     for given_name, expected in named.items():
-        (made,) = items(lambda name=given_name: of(folder / "a.txt").splitText(file=name))
+        (made,) = items(partial(_pieces, folder / "a.txt", given_name))
         assert expected == made.name
     assert (folder / "new/a.1.txt").exists()
     assert (folder / "there/a.1.txt").exists()
