@@ -138,13 +138,16 @@ def plan(
     channels: Annotated[
         bool, typer.Option("--channels", help="Show each channel's items, kind and source line.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --channels: print the plan as JSON, channels too.")
+    ] = False,
     profile: Profile = [],  # noqa: B006 (typer reads it)
     params_file: ParamsFile = None,
     stub: Stub = False,
 ) -> None:
     """Print a pipeline's plan as JSON, without running anything."""
     found = _planned(file, context.args, profile, params_file, stub=stub, channels=channels)
-    if not channels:
+    if as_json or not channels:
         output.data(found.plan.model_dump_json(indent=2, exclude_defaults=True))
         return
     for channel in found.plan.channels:

@@ -13,7 +13,13 @@ from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.operators.base import Operator
 from snakemake_executor_plugin_hpcctr.dsl.spans import Span, here
 from snakemake_executor_plugin_hpcctr.dsl.tasks import TaskMaker
-from snakemake_executor_plugin_hpcctr.dsl.trace import Node, Pending, Trace, current
+from snakemake_executor_plugin_hpcctr.dsl.trace import (
+    Node,
+    Pending,
+    Trace,
+    current,
+    describe_history,
+)
 from snakemake_executor_plugin_hpcctr.dsl.values import FrozenList, is_sequence
 
 if TYPE_CHECKING:
@@ -75,6 +81,7 @@ def call(
     made = CallNode(name, cls, here(), pair)
     trace.calls[name] = made
     _warn_of_short_queue(trace, made, nodes)
+    _warn_of_empty(trace, made, nodes)
     columns: list[list[Any]] | None = None
     if trace.evaluate and not isinstance(pair.state, Pending):
         columns = TaskMaker(trace, made).make(pair.state)
@@ -215,6 +222,29 @@ def _warn_of_short_queue(trace: Trace, made: CallNode, nodes: list[Node]) -> Non
             f"{short.span} has one item and meets one of {max(lengths)}; "
             "write `.first()` after it if every task is meant to get that item"
         )
+
+
+def _warn_of_empty(trace: Trace, made: CallNode, nodes: list[Node]) -> None:
+    """Warn where a call has no task because of an input that was not meant to be empty."""
+    for declared, node in zip(made.definition.inputs, nodes, strict=True):
+        if trace.evaluate and node.state == [] and _speaks(_root(node)):
+            trace.warnings.append(
+                f"{made.span}: `{made.name}` has no task: its input `{declared.name}` is empty: "
+                f"{describe_history(node)}"
+            )
+            return
+
+
+def _speaks(root: Node) -> bool:
+    """Whether a beginning is worth a word: not a call, which has had its own."""
+    return not root.operator.startswith(("inputs of ", "empty", "topic"))
+
+
+def _root(node: Node) -> Node:
+    """Return where a channel begins; an output of a call has no root of its own."""
+    while node.sources and not node.operator.startswith("inputs of "):
+        node = node.sources[0]
+    return node
 
 
 def check_input(declared: Input, value: Any, call: str, span: Span) -> Any:

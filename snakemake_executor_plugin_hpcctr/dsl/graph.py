@@ -130,7 +130,7 @@ def describe_history(node: Node) -> str:
     return " → ".join(reversed(steps))
 
 
-def describe_items(node: Node, limit: int = 100) -> list[str]:
+def describe_items(node: Node, limit: int = 1000) -> list[str]:
     """Return the items of a channel as text, for `plan --channels`."""
     if isinstance(node.state, Pending):
         return [f"known after {', '.join(sorted(node.state.barriers))}"]

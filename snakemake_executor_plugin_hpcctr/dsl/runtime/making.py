@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,11 @@ class Making:
         """Where it is called."""
         place = self.call.place
         return Span(place.file, place.line, place.column, place.end_line, place.end_column)
+
+    @cached_property
+    def token(self) -> str:
+        """What tells this start of the task from any other."""
+        return secrets.token_hex(8)
 
     @cached_property
     def values(self) -> list[Any] | None:

@@ -43,6 +43,8 @@ class Command:
         bin: Folder of the pipeline's programs; "" for none.
         scratch: Folder for running on the node, `$TMPDIR` expanded there; "" for none.
         outputs: Globs to bring back from there.
+        token: What `control/token` must hold: a task that a killed head left in the queue
+            must not run beside the one that took its place.
     """
 
     work: str
@@ -57,6 +59,7 @@ class Command:
     bin: str = ""
     scratch: str = ""
     outputs: Sequence[str] = ()
+    token: str = ""
 
 
 def script_text(
@@ -119,6 +122,7 @@ def command_text(command: Command) -> str:
     parts = [
         f"cd {quote(command.work)} || exit 1\n",
         f"export HPCCTR_CONTROL={quote(command.control)}\n",
+        _only_newest(command.token) if command.token else "",
         *(f"export {name}={quote(value)}\n" for name, value in command.exports.items()),
         f"export PATH={quote(command.bin)}:$PATH\n" if command.bin else "",
         _into_scratch(command.scratch) if command.scratch else "",
@@ -130,6 +134,13 @@ def command_text(command: Command) -> str:
         "exit $hpcctr_exit\n",
     ]
     return "".join(parts)
+
+
+def _only_newest(token: str) -> str:
+    return (
+        f'[ "$(cat "$HPCCTR_CONTROL/token")" = {quote(token)} ] || {{\n'
+        '  echo "hpcctr: a later run has taken this task over" >&2\n  exit 1\n}\n'
+    )
 
 
 def _script_line(command: Command) -> str:

@@ -63,6 +63,7 @@ def prepare(making: Making) -> Prepared:
     making.folder.joinpath("command.sh").write_text(making.script, encoding="utf-8")
     if making.staging.stdin is not None:
         making.folder.joinpath("command.in").write_text(making.staging.stdin, encoding="utf-8")
+    making.folder.joinpath("token").write_text(making.token, encoding="utf-8")
     sources = tuple(str(link.source) for link in making.staging.links)
     return Prepared(render.command_text(_command(making)), sources)
 
@@ -104,6 +105,7 @@ def _command(making: Making) -> render.Command:
     programs = Path(making.store.plan.file).parent / "bin"
     scratch = directives.get("scratch", False)
     return render.Command(
+        token=making.token,
         work=str(making.work),
         control=str(making.folder),
         interpreter=making.interpreter,

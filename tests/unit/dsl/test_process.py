@@ -224,6 +224,33 @@ def test_a_one_item_queue_that_meets_a_longer_one(tmp_path: Path) -> None:
     assert ".first()" in found.warnings[0]
 
 
+EMPTY = {
+    "a glob that matches nothing": ('p(channel.fromPath("none/*.txt"))', "fromPath"),
+    "first on nothing": ("p(channel.fromList([]).first())", "→ first"),
+    "on purpose": ("p(channel.empty())", ""),
+}
+
+
+@pytest.mark.parametrize("case", EMPTY)
+def test_an_input_that_is_empty(case: str, tmp_path: Path) -> None:
+    """A process without tasks is a warning with the channel's history, unless it is on purpose."""
+    line, said = EMPTY[case]
+    text = "class p(Process):\n    x: In[Path]\n    script = 'true'\n"
+    warnings = made(tmp_path, text, line).warnings
+    assert bool(said) is bool(warnings)
+    assert all("its input `x` is empty" in one and said in one for one in warnings)
+
+
+def test_only_the_first_of_several_empty_processes_is_named(tmp_path: Path) -> None:
+    """What follows from an empty process needs no word of its own."""
+    text = (
+        "class p(Process):\n    x: In[Path]\n    o: Out[Path] = out(path('o'))\n"
+        "    script = 'true'\n"
+    )
+    line = 'p.alias("q")(p(channel.fromList([])).o)'
+    assert 1 == len(made(tmp_path, text, line).warnings)
+
+
 def test_workflows_do_not_call_themselves(tmp_path: Path) -> None:
     """Recursion is refused."""
     text = "@workflow\ndef a(x):\n    a(x)\n"

@@ -108,3 +108,11 @@ def test_scratch_brings_declared_outputs_back(tmp_path: Path) -> None:
     assert (tmp_path / "work/where.txt").read_text().startswith(str(node))
     assert not (tmp_path / "work/other").exists()
     assert [] == list(node.iterdir())
+
+
+@pytest.mark.parametrize(("token", "code"), [("now", 0), ("before", 1)])
+def test_a_task_that_was_taken_over_does_not_run(token: str, code: int, tmp_path: Path) -> None:
+    """What a killed head left in the queue sees that another start took its place."""
+    (tmp_path / "token").write_text("now")
+    assert code == run(tmp_path, "touch ran\n", token=token)
+    assert (code == 0) is (tmp_path / "work/ran").exists()
