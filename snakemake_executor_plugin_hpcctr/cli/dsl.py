@@ -131,7 +131,7 @@ def compile_(
 
 
 @app.command(cls=Divided, context_settings=EXTRA)
-def plan(
+def plan(  # noqa: PLR0913 (one parameter for each option)
     context: typer.Context,
     file: File,
     *,
