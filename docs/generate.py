@@ -47,6 +47,10 @@ KEYS = {
 VALUES: dict[Any, str] = {str: "text", Path: "path", int: "number", float: "seconds"}
 
 
+#: What a parameter has that needs not be given.
+UNSET = (None, "", [], inspect.Parameter.empty)
+
+
 def pages() -> dict[Path, str]:
     """Return the whole text of each page, its generated part renewed."""
     parts = {"flags.md": flags_table(), "cli.md": command_sections()}
@@ -102,6 +106,8 @@ def _value(one: Field[Any]) -> str:
 def commands(name: str, group: Any) -> Iterator[tuple[str, Any]]:
     """Yield names and functions of all commands, in the order of the help."""
     for command in group.registered_commands:
+        if command.hidden:
+            continue
         yield f"{name} {command.name or command.callback.__name__}", command.callback
     for child in group.registered_groups:
         yield from commands(f"{name} {child.name}", child.typer_instance)
@@ -109,10 +115,9 @@ def commands(name: str, group: Any) -> Iterator[tuple[str, Any]]:
 
 def _options(function: Any) -> str:
     hints = typing.get_type_hints(function, include_extras=True)
-    rows = [
-        _option_row(one, *typing.get_args(hints[one.name]))
-        for one in inspect.signature(function).parameters.values()
-    ]
+    found = inspect.signature(function).parameters.values()
+    told = [(one, typing.get_args(hints[one.name])) for one in found]
+    rows = [_option_row(one, *parts) for one, parts in told if parts]
     return _table(("option or word", "value", "meaning", "default"), rows) if rows else ""
 
 
@@ -127,7 +132,9 @@ def _option_row(one: inspect.Parameter, kind: Any, option: Any) -> tuple[str, ..
         ", ".join(f"`{name}`" for name in _names(one.name, option, is_switch=is_switch)),
         NOTHING if is_switch else option.metavar or _kind(kind),
         _ended(option.help),
-        NOTHING if is_switch or default in {None, ""} else f"`{default}`",
+        NOTHING
+        if is_switch or default in (None, "", [], inspect.Parameter.empty)
+        else f"`{default}`",
     )
 
 
@@ -139,6 +146,8 @@ def _names(parameter: str, option: Any, *, is_switch: bool) -> list[str]:
     """Return an option's names: as given (typer puts the first into `default`), else its own."""
     given = [name for name in (option.default, *(option.param_decls or ())) if _is_option(name)]
     word = parameter.replace("_", "-")
+    if isinstance(option, ArgumentInfo):
+        return [word.upper()]
     return given or [f"--{word}", *([f"--no-{word}"] if is_switch else [])]
 
 
@@ -147,7 +156,9 @@ def _is_option(name: object) -> bool:
 
 
 def _kind(kind: Any) -> str:
-    kind = next((part for part in typing.get_args(kind) if part is not type(None)), kind)
+    if inner := [part for part in typing.get_args(kind) if part is not type(None)]:
+        several = ", may be repeated" if typing.get_origin(kind) is list else ""
+        return _kind(inner[0]) + several
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(f"`{one.value}`" for one in kind)
     return VALUES[kind]

@@ -117,10 +117,17 @@ def attach(
     *,
     env: Mapping[str, str] | None = None,
     cwd: str | Path | None = None,
+    keep: Sequence[int] = (),
 ) -> int:
     """Run a program on our own streams, a terminal perhaps, and return its exit code.
 
     Ctrl-C reaches the program, which decides what it means; we wait for its end.
+
+    Args:
+        argv: The program and its arguments.
+        env: Its environment; this process's own if None.
+        cwd: Where it starts.
+        keep: Open files that it inherits, such as a lock that it shall hold as well.
 
     Raises:
         CommandError: The program does not exist.
@@ -129,7 +136,8 @@ def attach(
     environ = None if env is None else dict(env)
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        code = subprocess.Popen(words, env=environ, cwd=cwd).wait()  # noqa: S603 (argv list, no shell)
+        program = subprocess.Popen(words, env=environ, cwd=cwd, pass_fds=keep)  # noqa: S603 (argv list, no shell)
+        code = program.wait()
     except FileNotFoundError as error:
         raise CommandError(f"`{words[0]}` was not found on PATH") from error
     finally:

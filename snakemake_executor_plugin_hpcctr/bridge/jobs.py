@@ -197,6 +197,11 @@ def missing_folders(job: Any) -> tuple[str, ...]:
     return tuple(sorted(folder for folder in folders if not os.path.isdir(folder)))  # noqa: PTH112 (as the rest)
 
 
+def give_up(job: Any) -> None:
+    """Let a job's next failure be its last, whatever `retries:` says."""
+    job._attempt = job.restart_times + 1  # noqa: SLF001 (its setter would evaluate resources anew)
+
+
 def fail_unstarted(workflow: Any, job: Any) -> None:
     """End a job with an error before anything of it ran: its outputs of earlier runs stay.
 

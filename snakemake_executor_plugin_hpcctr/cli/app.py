@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
-from snakemake_executor_plugin_hpcctr.cli import attached, doctor, explain, lab, output, status
+from snakemake_executor_plugin_hpcctr.cli import attached, doctor, dsl, explain, lab, output, status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(lab.app, name="lab")
 app.command()(status.status)
+app.add_typer(dsl.app, name="dsl")
 app.command()(doctor.doctor)
 app.command()(explain.explain)
 app.command()(attached.shell)

@@ -355,6 +355,13 @@ class LogSettings(Section):
     )
 
 
+class ProfileSettings(Section):
+    """What a profile of DSL pipelines changes."""
+
+    process: dict[str, Any] | None = _about("Directives, as `process:` at the top level.")
+    params: dict[str, Any] | None = _about("Values of the pipeline's parameters.")
+
+
 class HpcctrConfig(Section):
     """A whole hpcctr.yaml, or the site's file of the same shape."""
 
@@ -381,6 +388,13 @@ class HpcctrConfig(Section):
     defaults: RuleSettings | None = _about("Settings for all rules.")
     rules: dict[str, RuleSettings | None] | None = _about(
         "Settings by rule name or pattern; a later entry beats an earlier one."
+    )
+    process: dict[str, Any] | None = _about(
+        "DSL: directives for all processes, and by `withLabel:` and `withName:`."
+    )
+    params: dict[str, Any] | None = _about("DSL: values of the pipeline's parameters.")
+    profiles: dict[str, ProfileSettings] | None = _about(
+        "DSL: `process:` and `params:` that --profile puts on top."
     )
 
 

@@ -9,6 +9,7 @@ from snakemake_executor_plugin_hpcctr.config.model import (
     EnrootSettings,
     HpcctrConfig,
     LogSettings,
+    ProfileSettings,
     PyxisSettings,
     RuleSettings,
     StageSettings,
@@ -79,6 +80,8 @@ def section_at(place: Place) -> type[BaseModel]:
     match place:
         case ("defaults",) | ("rules", _):
             return RuleSettings
+        case ("profiles", _):
+            return ProfileSettings
         case ("logs",):
             return LogSettings
         case (*_, str(name)) if name in BLOCKS:

@@ -94,6 +94,7 @@ class Executor(RemoteExecutor):
         """Return the job's task; None if that failed, which is reported as the job's error."""
         from snakemake_executor_plugin_hpcctr.bridge import jobs  # noqa: PLC0415 (start-up time)
         from snakemake_executor_plugin_hpcctr.errors import EngineMissing, HpcctrError  # noqa: PLC0415 (start-up time)
+        from snakemake_executor_plugin_hpcctr.executor.planned import NothingToRun  # noqa: PLC0415 (start-up time)
 
         try:
             if jobs.is_group(job):
@@ -104,6 +105,8 @@ class Executor(RemoteExecutor):
                 self.report_job_success(SubmittedJobInfo(job))
                 return None
             return session.task_of(job, settled)
+        except NothingToRun:
+            self.report_job_success(SubmittedJobInfo(job))
         except EngineMissing:
             raise
         except HpcctrError as error:
@@ -221,7 +224,8 @@ class Executor(RemoteExecutor):
 
         if not ended:
             return
-        verdicts = [outcome.judge(item, session.folder) for item in ended]
+        judged = [session.planned.judge(outcome.judge(i, session.folder)) for i in ended]
+        verdicts = [verdict for verdict, _ in judged]
         session.trace.ended(row for verdict in verdicts for row in verdict.rows())
         for verdict in verdicts:
             task = verdict.whole.task
@@ -234,6 +238,8 @@ class Executor(RemoteExecutor):
             else:
                 outcome.after_failure(verdict)
                 self._fail(task.info, verdict.words(), verdict.sentence, verdict.logs)
+        if any(fatal for _, fatal in judged) and not self.workflow.execution_settings.keep_going:
+            self.cancel_jobs([])
         pace.wake_once(self.workflow)
 
     def _fail(

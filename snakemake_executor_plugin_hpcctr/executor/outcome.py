@@ -42,7 +42,7 @@ class Verdict:
     @property
     def success(self) -> bool:
         """Whether all of it succeeded."""
-        return self.whole.evidence is None
+        return self.whole.evidence is None and not any(why for _, why in self.parts)
 
     @property
     def culprits(self) -> list[tuple[Ended, Diagnosis]]:
@@ -76,6 +76,8 @@ class Verdict:
         return "\n".join(blocks)
 
     def _whole_diagnosis(self) -> Diagnosis:
+        if not self.whole.task.members and self.parts[0][1] is not None:
+            return self.parts[0][1]
         evidence = self.whole.evidence or self.whole.task.evidence
         return diagnose(evidence)
 

@@ -27,6 +27,7 @@ from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.follow import Follower
 from snakemake_executor_plugin_hpcctr.executor.live import Registry
 from snakemake_executor_plugin_hpcctr.executor.local_data import with_local_data
+from snakemake_executor_plugin_hpcctr.executor.planned import PlannedTasks
 from snakemake_executor_plugin_hpcctr.executor.submit import Submitter
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     LONELY,
@@ -39,6 +40,7 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
     own_tmpdir,
     scratch_path,
     with_apptainer_args,
+    with_targets,
 )
 from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
 from snakemake_executor_plugin_hpcctr.images.store import ImageFolder
@@ -92,6 +94,7 @@ class TaskMaker:
     available: Availability
     runner: Runner | None = None
     warn: Callable[[str], None]
+    planned: PlannedTasks | None = None
     pass_env: tuple[str, ...] = ()
     prepare: bool = True
     _serials: Iterator[int] = field(default_factory=itertools.count)
@@ -155,18 +158,24 @@ class TaskMaker:
 
         Raises:
             HpcctrError: The engine cannot express what the task asks.
+            NothingToRun: A task of a plan that is done without running.
             Exception: Whatever Snakemake raises about the job.
         """
         rule, resolved = settled.resolved.rule, settled.resolved
         image, engine = chosen
         contained = engine != "host"
         captured = self._captured(job, settled, engine)
+        key, command, sources = bridge.durable_key(job), captured.command, bridge.own_paths(job)
+        if self.planned and not bridge_groups.is_member(job):
+            prepared = self.planned.prepared(key, command)
+            if prepared:
+                command, sources = prepared.command, [*sources, *with_targets(prepared.sources)]
         task = Task(
-            key=bridge.durable_key(job),
+            key=key,
             rule=rule,
             wildcards=bridge.wildcards_of(job),
             attempt=job.attempt,
-            command=captured.command,
+            command=command,
             interpreter=captured.interpreter,
             benchmark=is_measured(self.workflow, job),
             repeats=captured.repeats,
@@ -175,7 +184,7 @@ class TaskMaker:
             if needs_runner(self.workflow, job)
             else self._launcher(rule, engine, resolved),
             image=image if contained else None,
-            binds=container_binds(self.place, captured, bridge.own_paths(job), resolved.binds)
+            binds=container_binds(self.place, captured, sources, resolved.binds)
             if contained
             else (),
             workdir=bridge.shadow_of(job) or self.place.workdir,
@@ -315,6 +324,7 @@ class TaskMaker:
 class Session(TaskMaker):
     """All parts of a run, wired together; created by `open_session`."""
 
+    planned: PlannedTasks
     trace: Trace
     submitter: Submitter
     live: Registry
@@ -372,6 +382,7 @@ def open_session(executor: Any) -> Session:
         ),
         largest=array_limit(settled.array, scheduler),
         warn=say.warning,
+        planned=PlannedTasks(say.warning),
         pass_env=tuple(executor.envvars()),
     )
 

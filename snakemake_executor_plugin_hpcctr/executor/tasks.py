@@ -129,6 +129,12 @@ def container_binds(
     return (*binds, *declared)
 
 
+def with_targets(paths: Iterable[str]) -> list[str]:
+    """Return paths and what the links among them point to; a folder stands for its contents."""
+    names = (name for path in paths for name in dict.fromkeys((path, os.path.realpath(path))))
+    return [f"{name}/." if posixpath.isdir(name) else name for name in names]
+
+
 def _covered(path: str, binds: Iterable[Bind]) -> bool:
     return any(
         path == bind.target or path.startswith(bind.target.rstrip("/") + "/") for bind in binds
