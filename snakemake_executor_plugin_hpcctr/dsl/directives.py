@@ -214,6 +214,8 @@ def _limits(value: Any) -> dict[str, int]:
 
 
 CACHE = (True, False, "lenient", "deep")
+#: Directives that are checked and kept, but that nothing acts on.
+WITHOUT_EFFECT = ("array", "conda", "stageOutMode")
 TABLE: dict[str, Directive] = {
     "container": Directive(_of(str), keyed=True),
     "engine": Directive(_of(str), dynamic=False),
@@ -285,3 +287,9 @@ def read_directive(name: str, value: Any, span: Span | None, owner: str) -> Any:
         return known.read(value)
     except (ValueError, TypeError, KeyError) as error:
         raise DslError(f"`{owner}`: directive `{name}`: {error}", span=span) from error
+
+
+def limited(name: str, value: Any, limits: Mapping[str, int]) -> Any:
+    """Return a directive's value, cut to what `resourceLimits` allows."""
+    most = limits.get(name)
+    return value if most is None or not isinstance(value, int) else min(value, most)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl import model
 from snakemake_executor_plugin_hpcctr.dsl.definition import place_of
+from snakemake_executor_plugin_hpcctr.dsl.directives import WITHOUT_EFFECT
 from snakemake_executor_plugin_hpcctr.dsl.encoding import encode
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.spans import raised_at
@@ -82,8 +83,17 @@ def plan_of(
         calls=calls,
         segments=_segments(trace),
         channels=[_channel(node) for node in trace.nodes.values()] if channels else [],
-        warnings=list(trace.warnings),
+        warnings=[*trace.warnings, *_without_effect(trace)],
     )
+
+
+def _without_effect(trace: Trace) -> list[str]:
+    return [
+        f"{call.span}: `{call.name}`: the directive `{name}` has no effect here"
+        for call in trace.calls.values()
+        for name in WITHOUT_EFFECT
+        if name in trace.directives_of(call)
+    ]
 
 
 def rule_name(name: str) -> str:

@@ -46,17 +46,31 @@ checkpoint segment:
         hpcctr + " dsl segment --root {root} {{wildcards.segment}}"
 """
 #: Directive → resource; those with units are converted.
-PLAIN = {"queue": "slurm_partition", "engine": "engine", "gpu_model": "gpu_model"}
+PLAIN = {
+    "accelerator": "gpu",
+    "cpus": "threads",
+    "engine": "engine",
+    "gpu": "gpu",
+    "gpu_model": "gpu_model",
+    "queue": "slurm_partition",
+}
 RETRIES = 1
 
 
 def render(plan: Plan) -> str:
     """Return the text of the Snakefile."""
-    parts = [HEAD.format(file=plan.file, root=plan.root)]
+    parts = [HEAD.format(file=plan.file, root=plan.root), _secrets(plan)]
     if plan.segments:
         parts.append(SEGMENT.format(root=plan.root))
     parts += [_rule(call, plan.root) for call in plan.calls]
     return "".join(parts)
+
+
+def _secrets(plan: Plan) -> str:
+    """Return the names of variables that tasks get from where Snakemake was started."""
+    names = sorted({name for call in plan.calls for name in call.directives.get("secret", ())})
+    lines = [f"    {json.dumps(name)}," for name in names]
+    return "\n".join(["\nenvvars:", *lines, ""]) if names else ""
 
 
 def _rule(call: Call, root: str) -> str:
@@ -148,20 +162,18 @@ def translate(name: str, value: Any) -> dict[str, Any]:
     if name in PLAIN:
         return {PLAIN[name]: value}
     match name:
-        case "cpus":
-            return {"threads": value}
         case "memory":
             return {"mem_mb": math.ceil(value / 1024**2)}  # Slurm counts in MiB
         case "time":
             return {"runtime": max(1, math.ceil(value / 60_000))}
         case "disk":
             return {"disk_mb": math.ceil(value / 1024**2)}
-        case "gpu" | "accelerator":
-            return {"gpu": value}
         case "clusterOptions":
             return {"slurm_extra": " ".join(value)}
         case "binds":
-            return {"binds": " ".join(value)}
+            return {"binds": ",".join(value)}
+        case "containerOptions":
+            return {f"{engine}_args": value for engine in ("apptainer", "enroot", "pyxis")}
         case _:
             return {}
 

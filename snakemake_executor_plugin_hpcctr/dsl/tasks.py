@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl import calls, model
-from snakemake_executor_plugin_hpcctr.dsl.directives import TABLE, TaskView, read_directive
+from snakemake_executor_plugin_hpcctr.dsl.directives import TABLE, TaskView, limited, read_directive
 from snakemake_executor_plugin_hpcctr.dsl.encoding import encode
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.interpolate import as_text, fill, references
@@ -221,7 +221,8 @@ class TaskMaker:
                     span=self.call.span,
                     next_step="use values that are known ahead, or a generous constant",
                 ) from None
-            found[name] = read_directive(name, given, self.call.span, self.call.name)
+            value = read_directive(name, given, self.call.span, self.call.name)
+            found[name] = limited(name, value, self.directives.get("resourceLimits", {}))
         return found
 
     def _constant_part(self) -> list[Any]:

@@ -19,6 +19,7 @@ from snakemake_executor_plugin_hpcctr.dsl.deferred import (
     remembering,
     remembering_one,
 )
+from snakemake_executor_plugin_hpcctr.dsl.directives import limited
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.graph import (
     Barrier,
@@ -223,9 +224,9 @@ class Trace:
 
     def directives_of(self, call: CallNode) -> dict[str, Any]:
         """Return the directives of a call, configuration files included."""
-        if self.configured is not None:
-            return self.configured(call)
-        return call.definition.directives
+        found = self.configured(call) if self.configured else call.definition.directives
+        limits = found.get("resourceLimits", {})
+        return {name: limited(name, value, limits) for name, value in found.items()}
 
     @cached_property
     def fingerprints(self) -> Fingerprints:

@@ -86,3 +86,40 @@ def test_a_process_is_found_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         rule_of(made, "trian")
     assert "did you mean `train`?" == caught.value.next_step
+
+
+LIMITED = """
+class one(Process, cpus=8, memory=lambda task: f"{2 ** task.attempt} GB", time="2 days",
+          resourceLimits={"cpus": 4, "memory": "3 GB", "time": "1 h"}, errorStrategy="retry",
+          container="x.sqsh", containerOptions="--fakeroot", binds=["/data", "/ref:/r:ro"],
+          secret=["TOKEN", "ACCOUNT"], conda="numpy"):
+    n: In[int]
+    script = "echo ${task.cpus}"
+
+@workflow
+def main():
+    one(channel.of(1))
+"""
+
+
+def test_resource_limits_cut_what_is_asked(tmp_path: Path) -> None:
+    """Constant and dynamic resources are cut to `resourceLimits`, for the script, too."""
+    made = plan(tmp_path, LIMITED)
+    assert (4, 3_600_000) == (made.calls[0].directives["cpus"], made.calls[0].directives["time"])
+    assert [2 * 1024**3, 3 * 1024**3] == [one["memory"] for one in made.calls[0].attempts]
+
+
+def test_options_binds_and_secrets(tmp_path: Path) -> None:
+    """Container options go to the engine that starts, secrets are variables of the workflow."""
+    text = snakefile.render(plan(tmp_path, LIMITED))
+    assert 'envvars:\n    "ACCOUNT",\n    "TOKEN",\n' in text
+    assert 'binds="/data,/ref:/r:ro",' in text
+    assert 'apptainer_args="--fakeroot",' in text
+
+
+def test_directives_without_effect_are_named(tmp_path: Path) -> None:
+    """A directive that nothing acts on is a warning, not silence."""
+    warnings = plan(tmp_path, LIMITED).warnings
+    assert ["`one`: the directive `conda` has no effect here"] == [
+        warning.partition(": ")[2] for warning in warnings
+    ]
