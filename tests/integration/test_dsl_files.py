@@ -43,6 +43,7 @@ def main(ns: list[int] = [1, 2]):
     final(made.collectFile(name="all.txt", sort=True), made.countLines())
     piece(tables.map(lambda n, f: f).splitText(by=2, keepHeader=True, file=True))
     made.collectFile(lambda f: (f.stem[:2], f), storeDir="groups", sort=True).view()
+    made.collectFile(name="results/all.txt", sort=True)
 """
 
 
@@ -56,4 +57,5 @@ def test_files_of_tasks_are_split_counted_and_collected(tmp_path: Path) -> None:
     assert ["2\n", "3\n"] == pipeline.texts("piece", "n.txt")
     assert "r21\nr22\n" == (tmp_path / "groups/r2").read_text()
     assert str(tmp_path / "groups/r1") in result.said
+    assert "r11\nr21\nr22\n" == (tmp_path / "results/all.txt").read_text()
     assert "Nothing to be done" in pipeline.dsl().said
