@@ -257,4 +257,11 @@ class Splitters:
             file all.txt with "a\nb\n".
         """
         options = files.Collect(name, function, sort, newLine, seed, skip, keepHeader, storeDir)
-        return self._queue(files.collect_file(options))
+        made = self._queue(files.collect_file(options))
+        if options.has_folder:  # it is wanted for itself, whether or not a process takes it
+            made._node.trace.look(made._node, _nothing, "")
+        return made
+
+
+def _nothing(_item: Any) -> None:
+    """Print nothing: looking at the item has written the file."""

@@ -51,6 +51,11 @@ class Collect:
                 next_step=f"give True, False, one of {', '.join(words)}, or a function",
             )
 
+    @property
+    def has_folder(self) -> bool:
+        """Whether the user says where the files are."""
+        return self.store_dir is not None or "/" in str(self.name)
+
     def run(self, items: list[Any]) -> list[Any]:
         """Write the files; return their paths in the order in which they begin."""
         call = spread(self.function, NAME) if self.function is not None else None
