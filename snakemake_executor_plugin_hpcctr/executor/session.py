@@ -29,6 +29,7 @@ from snakemake_executor_plugin_hpcctr.executor.live import Registry
 from snakemake_executor_plugin_hpcctr.executor.submit import Submitter
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     Place,
+    check_texts,
     choose_engine,
     container_binds,
     declared_env,
@@ -187,6 +188,7 @@ class Session:
             options=with_apptainer_args(resolved.options, captured.apptainer_args),
             shared=bridge_groups.is_member(job),
         )
+        check_texts(task)
         launch(task)  # what the engine cannot express is this job's error, not the whole wave's
         return task
 
