@@ -112,11 +112,7 @@ class RunFolder:
             for name in LIBRARY:
                 write_atomically(self.path / name, library_text(name))
         except OSError as error:
-            raise ConfigError(
-                f"cannot write to {error.filename}: {error.strerror}",
-                next_step="free space or permissions there, or name another log folder with "
-                "--hpcctr-log-dir",
-            ) from error
+            raise unwritable(error) from error
 
     def make_log_folder(self, rule: str) -> None:
         """Create the log folder of a rule: Slurm starts no job whose log folder is missing."""
@@ -141,11 +137,16 @@ class RunFolder:
         return found
 
     def last_marker(self, number: Number) -> Marker | None:
-        """Return the marker of a task's last start; None if there is none."""
-        found, restart = None, 0
-        while (marker := _read_marker(f"{self.marker(number)}.{restart}")) is not None:
-            found, restart = marker, restart + 1
-        return found
+        """Return the marker of a member's last start; None if there is none.
+
+        A group that starts again removes what its members left: no marker follows a first one.
+        """
+        first = _read_marker(f"{self.marker(number)}.0")
+        if first is not None:
+            return first
+        found = {path.suffix[1:]: path for path in self.markers.glob(f"{number}.*")}
+        restarts = sorted((int(text) for text in found if text.isdecimal()), reverse=True)
+        return next((m for n in restarts if (m := _read_marker(str(found[str(n)])))), None)
 
     def remove(self) -> None:
         """Remove the run's scripts and markers; its logs stay."""
@@ -158,6 +159,15 @@ def new_run(workdir: Path, logs: Path | None) -> RunFolder:
     run_id = f"{stamp}-{secrets.token_hex(3)}"
     state = workdir / STATE
     return RunFolder(path=state / "runs" / run_id, logs=logs or state / "logs")
+
+
+def unwritable(error: OSError) -> ConfigError:
+    """Say that a file or folder of a run could not be made."""
+    return ConfigError(
+        f"cannot write to {error.filename or STATE}: {error.strerror}",
+        next_step="free space or permissions there, or name another log folder with "
+        "--hpcctr-log-dir",
+    )
 
 
 def write_atomically(path: Path, text: str) -> None:
