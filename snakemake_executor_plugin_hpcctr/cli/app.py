@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
-from snakemake_executor_plugin_hpcctr.cli import attached, doctor, explain, lab, output, status
+from snakemake_executor_plugin_hpcctr.cli import (
+    attached,
+    doctor,
+    explain,
+    images,
+    images_build,
+    lab,
+    output,
+    status,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +26,10 @@ app = typer.Typer(
     help="Run container pipelines on Slurm: Apptainer, Enroot and pyxis in one Snakefile.",
     no_args_is_help=True,
 )
+app.add_typer(images.app, name="images")
 app.add_typer(lab.app, name="lab")
+images.app.command()(images_build.build)
+images.app.command(context_settings={"ignore_unknown_options": True})(images_build.edit)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(explain.explain)
