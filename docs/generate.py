@@ -33,6 +33,7 @@ KEYS = {
     "config": "",
     "python": "python",
     "image_dir": "image_dir",
+    "locked": "",
     "binds": "defaults: {binds: …}",
     "account": "defaults: {account: …}",
     "partition": "defaults: {partition: …}",

@@ -7,14 +7,17 @@ import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from snakemake_executor_plugin_hpcctr.errors import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import IO, BinaryIO
 
 #: A program that was started and not waited for.
 Process = subprocess.Popen[bytes]
@@ -83,6 +86,65 @@ def run(
         late_words = f"{words[0]}: no answer within {timeout_s:g} s"
         return Completed(words, TIMED_OUT, "", said + late_words)
     return Completed(words, done.returncode, done.stdout, done.stderr)
+
+
+def feed(
+    argv: Sequence[str | Path],
+    write: Callable[[BinaryIO], None],
+    *,
+    env: Mapping[str, str] | None = None,
+) -> Completed:
+    """Run a program that reads what `write` writes to its standard input.
+
+    As for `run`, a program that fails raises nothing. If `write` fails, the program is killed
+    and the error passed on.
+    """
+    words = tuple(os.fspath(word) for word in argv)
+    with tempfile.TemporaryFile() as said:
+        try:
+            process = subprocess.Popen(  # noqa: S603 (argv list, no shell)
+                words,
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else dict(env),
+            )
+        except FileNotFoundError:
+            return Completed(words, NOT_FOUND, "", f"{words[0]}: command not found")
+        assert process.stdin is not None  # noqa: S101 (a pipe was asked for)
+        try:
+            # A program that ends early breaks the pipe: its own words tell why.
+            with suppress(BrokenPipeError), process.stdin as stdin:
+                write(cast("BinaryIO", stdin))
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            code = process.wait()
+        said.seek(0)
+        text = said.read().decode(errors="surrogateescape")
+    return Completed(words, code, "", text)
+
+
+@contextmanager
+def reading(argv: Sequence[str | Path]) -> Iterator[IO[bytes]]:
+    """Start a program and give what it prints as a stream; it is killed when that is closed early.
+
+    Raises:
+        CommandError: The program does not exist.
+    """
+    words = [os.fspath(word) for word in argv]
+    try:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)  # noqa: S603 (argv list, no shell)
+    except FileNotFoundError as error:
+        raise CommandError(f"`{words[0]}` was not found on PATH") from error
+    assert process.stdout is not None  # noqa: S101 (a pipe was asked for)
+    try:
+        yield process.stdout
+    finally:
+        process.stdout.close()
+        process.kill()
+        process.wait()
 
 
 def start(

@@ -79,12 +79,14 @@ class Image(Frozen):
             for `container` the name of an existing Enroot container.
         format: What `location` is.
         identity: Changes with the content (size and time of a file, or a digest); "" if unknown.
+        digest: `sha256:…` of a registry image or of a file that was hashed; "" if unknown.
     """
 
     reference: str
     location: str
     format: ImageFormat
     identity: str = ""
+    digest: str = ""
 
 
 class Gpu(Frozen):

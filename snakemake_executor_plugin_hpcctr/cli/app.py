@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
-from snakemake_executor_plugin_hpcctr.cli import attached, doctor, dsl, explain, lab, output, status
+from snakemake_executor_plugin_hpcctr.cli import (
+    attached,
+    doctor,
+    dsl,
+    explain,
+    images,
+    images_build,
+    lab,
+    output,
+    status,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +27,10 @@ app = typer.Typer(
     help="Run container pipelines on Slurm: Apptainer, Enroot and pyxis in one Snakefile.",
     no_args_is_help=True,
 )
+app.add_typer(images.app, name="images")
 app.add_typer(lab.app, name="lab")
+images.app.command()(images_build.build)
+images.app.command(context_settings={"ignore_unknown_options": True})(images_build.edit)
 app.command()(status.status)
 app.add_typer(dsl.app, name="dsl")
 app.command()(doctor.doctor)

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from snakemake_executor_plugin_hpcctr.config.model import AUTO, RuleSettings, Surroundings
+from snakemake_executor_plugin_hpcctr.config.model import (
+    AUTO,
+    ImageRecipe,
+    RuleSettings,
+    Surroundings,
+)
 from snakemake_executor_plugin_hpcctr.config.names import (
     DERIVED,
     is_relevant,
@@ -25,6 +30,7 @@ from snakemake_executor_plugin_hpcctr.config.names import (
     settings_of,
 )
 from snakemake_executor_plugin_hpcctr.config.problems import error_of, problems_of
+from snakemake_executor_plugin_hpcctr.config.recipe import Recipe
 from snakemake_executor_plugin_hpcctr.config.resolved import (
     DEFAULT,
     Layer,
@@ -66,6 +72,9 @@ BUILT_IN = Layer({"engine": ("apptainer", "enroot", "pyxis")}, {"engine": DEFAUL
 
 EMPTY = Layer()
 
+#: Settings of a run that stand at the top of a file.
+GENERAL = ("scheduler", "python", "array", "image_dir", "image_build_on")
+
 #: So many different answers are remembered; then the memory starts anew.
 REMEMBERED = 4096
 
@@ -79,6 +88,7 @@ class General:
         array: `auto`, `off`, or the largest number of tasks in one array.
         python: Python of the nodes; None if nobody names one.
         image_dir: Absolute folder for pulled images; None if nobody names one.
+        image_build_on: Where images are made: `head`, or `slurm` for a job of the scheduler.
         log_dir: Absolute folder for the tasks' logs; None if nobody names one.
         keep_logs: Which logs stay: `all` or `failed`.
         origin: Field → where its value comes from, for people.
@@ -88,6 +98,7 @@ class General:
     array: str | int = AUTO
     python: str | None = None
     image_dir: Path | None = None
+    image_build_on: str = "head"
     log_dir: Path | None = None
     keep_logs: str = "all"
     origin: Mapping[str, str] = field(default_factory=dict)
@@ -99,7 +110,8 @@ class Layers:
 
     Args:
         settings: Settings of the run.
-        images: Names for image references.
+        images: Names for image references; `build://NAME` for one that is built.
+        recipes: How those are built.
         command_line: The strongest layer.
         project: hpcctr.yaml.
         site: The site's file.
@@ -110,6 +122,7 @@ class Layers:
 
     settings: General = field(default_factory=General)
     images: Mapping[str, str] = field(default_factory=dict)
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
     command_line: Layer = field(default_factory=Layer)
     project: FileLayers = field(default_factory=FileLayers)
     site: FileLayers = field(default_factory=FileLayers)
@@ -266,11 +279,11 @@ def make_layers(
     around = Surroundings(environ=environ, base=str(workdir))
     flags = command_line_source(cli, around)
     files = [source for source in (project, site) if source]
+    images = {k: v for source in reversed(files) for k, v in (source.config.images or {}).items()}
     return Layers(
         settings=_general([flags, *files]),
-        images={
-            k: v for source in reversed(files) for k, v in (source.config.images or {}).items()
-        },
+        images={name: _reference(name, value) for name, value in images.items()},
+        recipes={name: recipe for name, value in images.items() if (recipe := recipe_of(value))},
         command_line=section_layer(flags, ("defaults",), flags.config.defaults, about_rule=True),
         project=file_layers(project),
         site=file_layers(site),
@@ -279,13 +292,28 @@ def make_layers(
     )
 
 
+def _reference(name: str, value: str | ImageRecipe) -> str:
+    return value if isinstance(value, str) else f"build://{name}"
+
+
+def recipe_of(value: str | ImageRecipe) -> Recipe | None:
+    """Return how an image of hpcctr.yaml is built; None if it is only a name for a reference."""
+    if isinstance(value, str):
+        return None
+    return Recipe(
+        base=value.base,
+        apt=value.apt or (),
+        pip=value.pip or (),
+        conda=value.conda or (),
+        files=value.files or {},
+    )
+
+
 def _general(sources: list[Source]) -> General:
     """Take each setting of the run from the strongest source that has it."""
     found: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    places: dict[str, Place] = {
-        name: (name,) for name in ("scheduler", "python", "array", "image_dir")
-    }
+    places: dict[str, Place] = {name: (name,) for name in GENERAL}
     places |= {name: place for place, name in FLAGS.items()}
     for name, place in places.items():
         origin[name] = DEFAULT

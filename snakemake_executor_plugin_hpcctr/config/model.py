@@ -16,7 +16,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationInfo,
     WithJsonSchema,
 )
@@ -122,6 +124,16 @@ def _binds(value: object, context: Surroundings) -> tuple[Bind, ...]:
     return tuple(texts.parse_bind(item, context.environ) for item in items)
 
 
+def _files(value: object, context: Surroundings) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ConfigError("expected a mapping of files here to paths in the image")
+    found = {_path(source, context): _text(target) for source, target in value.items()}
+    for target in found.values():
+        if not target.startswith("/"):
+            raise ConfigError(f"the path {target!r} in the image is not absolute")
+    return found
+
+
 def _env(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         return texts.parse_assignments(texts.parse_list(value))
@@ -199,6 +211,7 @@ BIND = {
     ]
 }
 BINDS = {"anyOf": [{"type": "string"}, {"type": "array", "items": BIND}]}
+FILES = {"type": "object", "additionalProperties": {"type": "string", "pattern": "^/"}}
 ENGINE = {
     "anyOf": [
         {"enum": [AUTO, "singularity", *ENGINES]},
@@ -362,6 +375,32 @@ class ProfileSettings(Section):
     params: dict[str, Any] | None = _about("Values of the pipeline's parameters.")
 
 
+class ImageRecipe(Section):
+    """An image that is built: another one, with packages and files added."""
+
+    base: ImageReference = Field(alias="from", description="Image that it begins with.")
+    apt: Items | None = _about("Debian packages.")
+    pip: Items | None = _about("Python packages, as pip takes them.")
+    conda: Items | None = _about("Packages of conda-forge.")
+    files: Annotated[dict[str, str], _checked(_files), WithJsonSchema(FILES)] | None = _about(
+        "Files or folders here, and their absolute paths in the image."
+    )
+
+
+#: Words for the two kinds of an image; pydantic puts them into the place of an error.
+KINDS = ("<name>", "<recipe>")
+
+
+def _kind_of_image(value: object) -> str:
+    return KINDS[isinstance(value, (dict, ImageRecipe))]
+
+
+Image = Annotated[
+    Annotated[ImageReference, Tag(KINDS[0])] | Annotated[ImageRecipe, Tag(KINDS[1])],
+    Discriminator(_kind_of_image),
+]
+
+
 class HpcctrConfig(Section):
     """A whole hpcctr.yaml, or the site's file of the same shape."""
 
@@ -373,7 +412,12 @@ class HpcctrConfig(Section):
         "Python of the nodes, for jobs that need Snakemake there: a path, or a program's name."
     )
     image_dir: Path | None = _about("Folder for pulled images.")
-    images: dict[str, ImageReference] | None = _about("Short names for image references.")
+    image_build_on: Annotated[Literal["head", "slurm"], _one_of("head", "slurm")] | None = _about(
+        "Where images are pulled and converted: head (where Snakemake runs), or slurm (in a job)."
+    )
+    images: dict[str, Image] | None = _about(
+        "Short names for image references, or images that are built."
+    )
     logs: LogSettings | None = _about("Logs of the tasks.")
     array: (
         Annotated[

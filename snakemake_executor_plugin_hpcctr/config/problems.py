@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from snakemake_executor_plugin_hpcctr.config.model import (
+    KINDS,
     ApptainerSettings,
     EnrootSettings,
     HpcctrConfig,
+    ImageRecipe,
     LogSettings,
     ProfileSettings,
     PyxisSettings,
@@ -56,7 +58,7 @@ def problems_of(error: ValidationError) -> list[Problem]:
 
 
 def _problem(detail: dict[str, Any]) -> Problem:
-    place: Place = detail["loc"]
+    place: Place = tuple(part for part in detail["loc"] if part not in KINDS)
     given = detail["input"]
     match detail["type"]:
         case "hpcctr":
@@ -84,6 +86,8 @@ def section_at(place: Place) -> type[BaseModel]:
             return ProfileSettings
         case ("logs",):
             return LogSettings
+        case ("images", _):
+            return ImageRecipe
         case (*_, str(name)) if name in BLOCKS:
             return BLOCKS[name]
         case _:
@@ -92,7 +96,7 @@ def section_at(place: Place) -> type[BaseModel]:
 
 def _suggestion(place: Place) -> str:
     key, section = str(place[-1]), section_at(place[:-1])
-    fields = section.model_fields
+    fields = {field.alias or name: field for name, field in section.model_fields.items()}
     same = RESOURCES[key].setting if key in RESOURCES else None
     if same in fields:
         return f"did you mean `{same}`?"

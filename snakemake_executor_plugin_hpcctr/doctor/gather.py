@@ -32,10 +32,10 @@ from snakemake_executor_plugin_hpcctr.doctor.facts import (
 )
 from snakemake_executor_plugin_hpcctr.doctor.probe import parse_probe, probe_script
 from snakemake_executor_plugin_hpcctr.errors import HpcctrError
+from snakemake_executor_plugin_hpcctr.executor.image_work import image_folder
 from snakemake_executor_plugin_hpcctr.executor.preview import Purpose, rule_maker
-from snakemake_executor_plugin_hpcctr.executor.session import image_folder
+from snakemake_executor_plugin_hpcctr.images.provide import check_file
 from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
-from snakemake_executor_plugin_hpcctr.images.store import check_file
 from snakemake_executor_plugin_hpcctr.schedulers import make
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.commands import Commands
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.environ import clean

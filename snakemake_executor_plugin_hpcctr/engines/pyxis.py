@@ -75,26 +75,11 @@ def _image_flags(image: Image, options: PyxisOptions) -> list[str]:
     """Name the image; a named container is reused as files only, in fresh namespaces."""
     if image.format == "container":
         return [f"--container-name={image.location}:no_exec"]
-    location = enroot_spelling(image.location) if image.format == "registry" else image.location
-    flags = [f"--container-image={location}"]
+    flags = [f"--container-image={image.location}"]
     if options.name:
         mode = "" if ":" in options.name else ":no_exec"
         flags.append(f"--container-name={options.name}{mode}")
     return flags
-
-
-def enroot_spelling(reference: str) -> str:
-    """Write `docker://host/repo:tag` as Enroot's `docker://host#repo:tag`.
-
-    A host is a first part with a dot or a port, or `localhost` (Docker's own rule).
-    """
-    scheme, separator, rest = reference.rpartition("://")
-    if "#" in rest or "/" not in rest:
-        return reference
-    first, _, repository = rest.partition("/")
-    if "." in first or ":" in first or first == "localhost":
-        rest = f"{first}#{repository}"
-    return f"{scheme}{separator}{rest}"
 
 
 def _switch(name: str, *, on: bool) -> str:

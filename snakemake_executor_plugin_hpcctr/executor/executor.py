@@ -27,6 +27,8 @@ SLOWER = 1.3
 LARGEST_SHARE = 0.05
 #: Reasons for waiting in squeue(1) that need no word: the task's turn will come.
 ORDINARY_REASONS = {"", "None", "Priority", "Resources", "BeginTime", "JobArrayTaskLimit"}
+#: Longest time between two looks while an image is made that tasks wait for.
+IMAGE_LOOK_S = 1.0
 #: Polls that may fail in a row before the run is given up.
 PATIENCE = 20
 
@@ -284,7 +286,8 @@ class Executor(RemoteExecutor):
         settings = self.executor_settings
         slower = settings.poll_min if busy else self._period_s * SLOWER
         wanted = max(slower, settings.poll_min, cost_s / LARGEST_SHARE)
-        self._period_s = min(wanted, settings.poll_max)
+        awaited = self._session is not None and self._session.submitter.images_awaited()
+        self._period_s = min(wanted, IMAGE_LOOK_S if awaited else settings.poll_max)
 
     async def sleep(self) -> None:
         """Wait for the next poll, or for the end of the run."""

@@ -15,11 +15,11 @@ from snakemake_executor_plugin_hpcctr.config.layers import default_layers, resol
 from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.errors import ConfigError, HpcctrError
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
+from snakemake_executor_plugin_hpcctr.executor.image_work import image_folder
 from snakemake_executor_plugin_hpcctr.executor.session import (
     SCRATCH_BASE,
     TaskMaker,
     command_line,
-    image_folder,
 )
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     Place,
@@ -28,16 +28,15 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
     own_tmpdir,
     scratch_path,
 )
-from snakemake_executor_plugin_hpcctr.images.store import ImageFolder, file_stem
+from snakemake_executor_plugin_hpcctr.images.provide import PlannedImages, open_provider
 from snakemake_executor_plugin_hpcctr.schedulers import make
-from snakemake_executor_plugin_hpcctr.task import Image, Task, title_of
+from snakemake_executor_plugin_hpcctr.task import Task, title_of
 from snakemake_executor_plugin_hpcctr.trace.folder import STATE, RunFolder, new_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from snakemake_executor_plugin_hpcctr.config.layers import Layers, Resolved
-    from snakemake_executor_plugin_hpcctr.task import EngineName
 
 #: The name of the run in paths that a preview shows.
 NO_RUN = "RUN"
@@ -87,22 +86,6 @@ class Preview:
     assumed: bool = False
     problem: HpcctrError | None = None
     to_make: tuple[str, ...] = ()
-
-
-class PlannedImages(ImageFolder):
-    """The image folder as it will be: what is not there yet is named and not pulled."""
-
-    def ready(self, image: Image, engine: EngineName) -> Image:
-        """Return the image under the path that it will have.
-
-        Raises:
-            ImageError: A file that is missing or damaged.
-        """
-        suffix = "sif" if engine == "apptainer" else "sqsh"
-        target = self.path / f"{file_stem(image.location)}.{suffix}"
-        if image.format == "registry" and not target.exists():
-            return image.model_copy(update={"location": str(target), "format": suffix})
-        return super().ready(image, engine)
 
 
 def preview_rule(
@@ -218,14 +201,16 @@ def _maker(
     workdir = Path.cwd()
     name = "local" if purpose.here else layers.settings.scheduler
     scheduler = make(name, warn=purpose.say)
-    images = ImageFolder if purpose.run else PlannedImages
+    images = open_provider(
+        image_folder(layers.settings, workdir), workdir, purpose.say, recipes=layers.recipes
+    )
     return TaskMaker(
         workflow=workflow,
         layers=layers,
         scheduler=scheduler,
         folder=_folder(workdir, run=purpose.run),
         place=Place(workdir=str(workdir), sources=sources),
-        images=images(image_folder(layers.settings, workdir), purpose.say),
+        images=images if purpose.run else PlannedImages(images),
         available=Availability(
             scheduler, workdir / STATE / "engines.json", purpose.say, ask=purpose.run
         ),

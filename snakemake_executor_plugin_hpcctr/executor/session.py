@@ -25,6 +25,7 @@ from snakemake_executor_plugin_hpcctr.engines import ENGINES, launch
 from snakemake_executor_plugin_hpcctr.errors import EngineError, EngineMissing
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.follow import Follower
+from snakemake_executor_plugin_hpcctr.executor.image_work import images_of_run
 from snakemake_executor_plugin_hpcctr.executor.live import Registry
 from snakemake_executor_plugin_hpcctr.executor.local_data import with_local_data
 from snakemake_executor_plugin_hpcctr.executor.planned import PlannedTasks
@@ -44,7 +45,6 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
     with_targets,
 )
 from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
-from snakemake_executor_plugin_hpcctr.images.store import ImageFolder
 from snakemake_executor_plugin_hpcctr.schedulers import make
 from snakemake_executor_plugin_hpcctr.task import Task
 from snakemake_executor_plugin_hpcctr.trace.folder import STATE, new_run
@@ -53,7 +53,8 @@ from snakemake_executor_plugin_hpcctr.trace.store import Trace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from snakemake_executor_plugin_hpcctr.config.layers import General, Layers, Resolved
+    from snakemake_executor_plugin_hpcctr.config.layers import Layers, Resolved
+    from snakemake_executor_plugin_hpcctr.images.provide import Images
     from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler
     from snakemake_executor_plugin_hpcctr.task import EngineName, Image
     from snakemake_executor_plugin_hpcctr.trace.folder import RunFolder
@@ -91,7 +92,7 @@ class TaskMaker:
     scheduler: Scheduler
     folder: RunFolder
     place: Place
-    images: ImageFolder
+    images: Images
     available: Availability
     runner: Runner | None = None
     warn: Callable[[str], None]
@@ -360,6 +361,7 @@ def open_session(executor: Any) -> Session:
     scheduler = make(settled.scheduler, warn=say.warning)
     trace = Trace(workdir / STATE / "trace.sqlite")
     live = Registry()
+    images = images_of_run(layers, scheduler, folder, workdir, strict=settings.locked, say=say.info)
     return Session(
         workflow=workflow,
         layers=layers,
@@ -367,9 +369,9 @@ def open_session(executor: Any) -> Session:
         folder=folder,
         trace=trace,
         place=Place(workdir=str(workdir), sources=bridge.source_folders(workflow)),
-        images=ImageFolder(image_folder(settled, workdir), say.info),
+        images=images,
         available=Availability(scheduler, workdir / STATE / "engines.json", say.warning),
-        submitter=Submitter(scheduler, folder, trace, str(workdir), say.warning),
+        submitter=Submitter(scheduler, folder, trace, str(workdir), say.warning, images.work),
         live=live,
         follower=Follower(
             scheduler,
@@ -399,11 +401,6 @@ def array_limit(array: str | int, scheduler: Scheduler) -> int:
 
 def _absolute(path: Path | None, workdir: Path) -> Path | None:
     return None if path is None else workdir / Path(os.path.expandvars(path)).expanduser()
-
-
-def image_folder(settled: General, workdir: Path) -> Path:
-    """Return the absolute folder for pulled images."""
-    return _absolute(settled.image_dir, workdir) or workdir / STATE / "images"
 
 
 def command_line(settings: Any) -> dict[str, object]:

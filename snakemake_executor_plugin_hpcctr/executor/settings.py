@@ -67,6 +67,13 @@ class ExecutorSettings(ExecutorSettingsBase):
             "env_var": True,
         },
     )
+    locked: bool = field(
+        default=False,
+        metadata={
+            "help": "Run only images that hpcctr.lock names, with the content that it names",
+            "env_var": True,
+        },
+    )
     binds: List[str] = field(
         default_factory=list,
         metadata={

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from snakemake_executor_plugin_hpcctr.errors import SubmitError
+from snakemake_executor_plugin_hpcctr.errors import HpcctrError, ImageError, SubmitError
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     element_resources,
+    images_of,
     job_name,
     pack_size,
     same_request,
@@ -22,6 +23,7 @@ from snakemake_executor_plugin_hpcctr.trace.folder import Number, unwritable, wr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     from snakemake_executor_plugin_hpcctr.executor.live import Live
@@ -67,7 +69,7 @@ class Answer:
     """What became of batches: accepted ones, and those refused for good, with the reason."""
 
     accepted: list[Batch] = field(default_factory=list)
-    refused: list[tuple[Batch, SubmitError]] = field(default_factory=list)
+    refused: list[tuple[Batch, HpcctrError]] = field(default_factory=list)
 
 
 @dataclass
@@ -80,6 +82,7 @@ class Submitter:
         trace: Where every task is recorded before it is submitted.
         workdir: Where the scripts start, absolute.
         warn: Takes a sentence that the user should see.
+        image_work: Path of an image → the work that makes it, done or not; None if it is there.
     """
 
     scheduler: Scheduler
@@ -87,6 +90,7 @@ class Submitter:
     trace: Trace
     workdir: str
     warn: Callable[[str], None]
+    image_work: Callable[[str], Future[None] | None] = lambda _: None
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _waiting: deque[Batch] = field(default_factory=deque)
 
@@ -178,8 +182,17 @@ class Submitter:
         """Submit a batch.
 
         What is refused for now waits in a queue of ours, cut in halves where a limit on the
-        number of tasks is the reason.
+        number of tasks is the reason; so does a batch whose image is being made.
         """
+        found = [self.image_work(image.location) for image in images_of(batch.first)]
+        works = [work for work in found if work is not None]
+        if not all(work.done() for work in works):
+            batch.due = 0.0
+            self._waiting.append(batch)
+            return Answer()
+        for work in works:
+            if (failure := work.exception()) is not None:
+                return Answer(refused=[(batch, _as_image_error(failure))])
         try:
             elements = self.scheduler.submit(batch.submission)
         except SubmitError as error:
@@ -221,6 +234,10 @@ class Submitter:
         """How many tasks wait for the scheduler to take them."""
         return sum(len(batch.tasks) for batch in self._waiting)
 
+    def images_awaited(self) -> bool:
+        """Whether a batch waits for its image and for nothing else."""
+        return any(batch.due == 0.0 for batch in self._waiting)
+
     def _wait(self, batch: Batch, error: SubmitError) -> None:
         batch.due = time.monotonic() + batch.wait_s
         batch.wait_s = min(batch.wait_s * 2, RETRY_MAX_S)
@@ -237,3 +254,9 @@ class Submitter:
             half.wait_s, half.said = batch.wait_s, batch.said
             halves.append(half)
         return halves[0], halves[1]
+
+
+def _as_image_error(error: BaseException) -> HpcctrError:
+    if isinstance(error, HpcctrError):
+        return error
+    return ImageError(f"the image could not be made: {type(error).__name__}: {error}")

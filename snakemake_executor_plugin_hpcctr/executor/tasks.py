@@ -194,9 +194,20 @@ def job_name(rule: str, wildcards: tuple[tuple[str, str], ...]) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "._-+=") else "_" for c in text)[:80]
 
 
-def same_request(task: Task | TaskGroup) -> tuple[str, Resources, int | None]:
-    """Return what must be equal for two tasks to share an array."""
-    return (task.rule, task.resources, task.tasks_per_element)
+def images_of(task: Task | TaskGroup) -> tuple[Image, ...]:
+    """Return the images that a task or the members of a group start."""
+    tasks = [task] if isinstance(task, Task) else [member.task for member in task.members]
+    return tuple(dict.fromkeys(one.image for one in tasks if one.image is not None))
+
+
+def same_request(
+    task: Task | TaskGroup,
+) -> tuple[str, Resources, int | None, tuple[Image, ...]]:
+    """Return what must be equal for two tasks to share an array.
+
+    The images are part of it: while one is pulled, tasks with another run.
+    """
+    return (task.rule, task.resources, task.tasks_per_element, images_of(task))
 
 
 def element_resources(task: Task | TaskGroup, tasks: int) -> Resources:

@@ -65,6 +65,7 @@ def _write_task(folder: RunFolder, job: Any, task: Task, number: Number) -> Live
             attempt=task.attempt,
             engine=task.engine,
             image=task.image.reference if task.image else "",
+            digest=task.image.digest if task.image else "",
             log=str(log),
             submitted=time.time(),
         ),

@@ -1,143 +1,274 @@
-"""The image folder: registry images pulled once, under a lock, published by a rename."""
+"""The image store: pulled and converted images by their content, small JSON files as its index.
+
+    blobs/sha256/HEX          layers under way; removed once their image is made
+    images/KEY/image.sqsh     the image; image.sif beside it where one was asked for
+    images/KEY/image.json     Entry: configuration, size, hash of each file
+    images/KEY/uses/HASH.json Use: a workflow that runs with it
+    refs/NAME.json            Tagged: what a tag named when it was pulled
+    files/NAME.json           Hashed: the hash of a user's own file
+    locks/, tmp/              work under way
+
+KEY is the digest of the image's manifest, or of what it was made from. Nothing is ever changed
+in place, so readers need no lock.
+"""
 
 from __future__ import annotations
 
+import getpass
 import hashlib
-import os
 import re
 import secrets
+import shutil
+import socket
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from filelock import FileLock
+from pydantic import Field, ValidationError
 
-from snakemake_executor_plugin_hpcctr import proc
-from snakemake_executor_plugin_hpcctr.engines.pyxis import enroot_spelling
-from snakemake_executor_plugin_hpcctr.errors import ImageError
-from snakemake_executor_plugin_hpcctr.task import Image
+from snakemake_executor_plugin_hpcctr.images import files
+from snakemake_executor_plugin_hpcctr.images.lease import Owner, lease
+from snakemake_executor_plugin_hpcctr.images.oci import Config, machine
+from snakemake_executor_plugin_hpcctr.task import Frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from snakemake_executor_plugin_hpcctr.task import EngineName, ImageFormat
+FORMATS = ("sqsh", "sif")
+#: A use is noted again after so many seconds.
+USE_EVERY_S = 3600.0
+_Model = TypeVar("_Model", bound=Frozen)
 
-PULL_TIMEOUT_S = 4 * 3600.0
-MAGIC: tuple[tuple[bytes, int, ImageFormat], ...] = (
-    (b"SIF_MAGIC", 32, "sif"),
-    (b"hsqs", 0, "sqsh"),
-)
+
+class FileInfo(Frozen):
+    """One file of an image. Sizes in bytes, times in seconds since 1970."""
+
+    size: int
+    sha256: str
+    made: float
+
+
+class Entry(Frozen):
+    """What the store knows of an image.
+
+    Args:
+        key: Its folder.
+        reference: As it was first pulled.
+        digest: Of its manifest, or of the file for what has no manifest.
+        config: What the image says of itself.
+        transferred: Bytes that were pulled for it.
+        made: When.
+        by: `user@host`.
+        formats: Its files, by suffix.
+    """
+
+    key: str
+    reference: str
+    digest: str
+    config: Config = Config()
+    transferred: int = 0
+    made: float = 0.0
+    by: str = ""
+    formats: dict[str, FileInfo] = Field(default_factory=dict)
+
+
+class Hashed(Frozen):
+    """The hash of a file outside the store, as long as size and time are the same."""
+
+    path: str
+    identity: str
+    sha256: str
+
+
+class Tagged(Frozen):
+    """What a reference named when it was looked up.
+
+    Args:
+        reference: The reference's location.
+        digest: What the tag named: an index or a manifest. It can be pinned with `@`.
+        manifest: Digest of the manifest for this machine; the image's key.
+        seen: When.
+    """
+
+    reference: str
+    digest: str
+    manifest: str
+    seen: float = 0.0
+
+
+class Use(Frozen):
+    """A workflow that runs with an image."""
+
+    workdir: str
+    user: str
+    last: float
 
 
 @dataclass(frozen=True)
-class ImageFolder:
-    """Pulled images of one place.
+class Store:
+    """A folder of images.
 
     Args:
-        path: Absolute folder that head and nodes share.
+        path: Absolute; on a file system that head and nodes share.
         say: Where progress goes, one sentence at a time.
     """
 
     path: Path
     say: Callable[[str], None]
 
-    def ready(self, image: Image, engine: EngineName) -> Image:
-        """Return the image as a file that `engine` can start, pulled if it comes from a registry.
+    def folder(self, key: str) -> Path:
+        """Return the folder of an image."""
+        return self.path / "images" / key
 
-        Raises:
-            ImageError: A missing or damaged file, or a pull that failed.
-        """
-        if image.format == "container":
-            return image
-        if image.format != "registry":
-            return check_file(image)
-        wanted: ImageFormat = "sif" if engine == "apptainer" else "sqsh"
-        target = self.path / f"{file_stem(image.location)}.{wanted}"
-        if not target.exists():
-            self._pull(image, target)
-        return Image(
-            reference=image.reference,
-            location=str(target),
-            format=wanted,
-            identity=_identity(target),
+    def file(self, key: str, suffix: str) -> Path:
+        """Return the path of one of its files, there or not."""
+        return self.folder(key) / f"image.{suffix}"
+
+    def blob(self, digest: str) -> Path:
+        """Return the path of a layer."""
+        return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+    def entry(self, key: str) -> Entry | None:
+        """Return what is known of an image, or None."""
+        return _read(self.folder(key) / "image.json", Entry)
+
+    def entries(self) -> list[Entry]:
+        """Return all images, the newest first."""
+        with suppress(OSError):
+            folders = list((self.path / "images").iterdir())
+            found = [entry for folder in folders if (entry := self.entry(folder.name))]
+            return sorted(found, key=lambda entry: entry.made, reverse=True)
+        return []
+
+    def has(self, key: str, suffix: str) -> bool:
+        """Whether an image has a file of this format."""
+        return self.file(key, suffix).exists()
+
+    def tagged(self, location: str) -> Tagged | None:
+        """Return what a reference named when it was last looked up on such a machine."""
+        return _read(self._reference_file(location), Tagged)
+
+    def all_tagged(self) -> list[Tagged]:
+        """Return all references that were looked up."""
+        found = (_read(path, Tagged) for path in sorted((self.path / "refs").glob("*.json")))
+        return [tagged for tagged in found if tagged]
+
+    def remember(self, tagged: Tagged) -> None:
+        """Note what a reference names."""
+        files.write_text(
+            self._reference_file(tagged.reference), tagged.model_dump_json(indent=1) + "\n"
         )
 
-    def _pull(self, image: Image, target: Path) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            if target.exists():
-                return
-            self.say(f"Pulling {image.reference} to {target}")
-            part = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
-            argv = pull_argv(image.location, part)
+    def forget(self, location: str) -> None:
+        """Drop the note of a reference."""
+        self._reference_file(location).unlink(missing_ok=True)
+
+    def _reference_file(self, location: str) -> Path:
+        return self.path / "refs" / f"{file_stem(location)}.{machine()}.json"
+
+    @contextmanager
+    def making(self, key: str, what: str) -> Iterator[Path]:
+        """Hold the lock of an image; gives an empty folder that is removed at the end.
+
+        What an attempt that was killed has left in it is removed first; layers stay.
+        """
+
+        def tell(owner: Owner) -> None:
+            self.say(f"{what} is being made by {owner}: waiting for it")
+
+        folder = self.path / "tmp" / key
+        with (
+            files.told_if_full(self.path, f"cannot make {what}"),
+            lease(self.path / "locks" / f"{key}.lock", tell),
+        ):
+            shutil.rmtree(folder, ignore_errors=True)
+            files.make_folder(folder)
             try:
-                done = proc.run(argv, timeout_s=PULL_TIMEOUT_S)
-                if not done.ok:
-                    raise ImageError(
-                        str(done.error(f"cannot pull {image.reference}").what),
-                        next_step="check the spelling of the reference, the network of this "
-                        "host and the registry's credentials; or pull it elsewhere and name "
-                        "the file",
-                    )
-                part.replace(target)
+                yield folder
             finally:
-                part.unlink(missing_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def working(self, name: str) -> Iterator[Path]:
+        """Give an empty folder of its own, removed at the end."""
+        folder = self.path / "tmp" / f"{name}-{secrets.token_hex(4)}"
+        with files.told_if_full(self.path, f"cannot {name}"):
+            files.make_folder(folder)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def add(self, entry: Entry, suffix: str, part: Path) -> Entry:
+        """Publish a finished file of an image, then the note of it."""
+        target = self.file(entry.key, suffix)
+        files.make_folder(target.parent)
+        info = FileInfo(size=part.stat().st_size, sha256=files.sha256_of(part), made=time.time())
+        known = self.entry(entry.key)
+        formats = {**(known.formats if known else {}), suffix: info}
+        first = known or entry
+        added = first.model_copy(
+            update={
+                "formats": formats,
+                "digest": first.digest or info.sha256,
+                "made": first.made or info.made,
+                "by": first.by or f"{getpass.getuser()}@{socket.gethostname()}",
+            }
+        )
+        files.publish(part, target)
+        files.write_text(self.folder(entry.key) / "image.json", added.model_dump_json(indent=1))
+        return added
+
+    def hash_of(self, path: Path) -> str:
+        """Return `sha256:…` of a file; read again only if its size or time has changed."""
+        status = path.stat()
+        identity = f"{status.st_size}-{status.st_mtime_ns}"
+        note = self.path / "files" / f"{file_stem(str(path))}.json"
+        known = _read(note, Hashed)
+        if known is not None and (known.path, known.identity) == (str(path), identity):
+            return known.sha256
+        found = Hashed(path=str(path), identity=identity, sha256=files.sha256_of(path))
+        with suppress(OSError):
+            files.write_text(note, found.model_dump_json(indent=1) + "\n")
+        return found.sha256
+
+    def used(self, key: str, workdir: str) -> None:
+        """Note that a workflow runs with an image; quietly nothing in a store we cannot write."""
+        name = hashlib.sha256(workdir.encode(errors="surrogateescape")).hexdigest()[:16]
+        file = self.folder(key) / "uses" / f"{name}.json"
+        with suppress(OSError):
+            if file.exists() and time.time() - file.stat().st_mtime < USE_EVERY_S:
+                return
+            use = Use(workdir=workdir, user=getpass.getuser(), last=time.time())
+            files.write_text(file, use.model_dump_json() + "\n")
+
+    def uses(self, key: str) -> list[Use]:
+        """Return the workflows that ran with an image, the latest first."""
+        found = (_read(file, Use) for file in (self.folder(key) / "uses").glob("*.json"))
+        return sorted((use for use in found if use), key=lambda use: use.last, reverse=True)
+
+    def remove(self, key: str) -> None:
+        """Remove an image, its note first, so that nobody finds half of it."""
+        (self.folder(key) / "image.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder(key), ignore_errors=True)
 
 
-def pull_argv(location: str, target: Path) -> list[str]:
-    """Return the command that fetches a registry image into a file, by the file's suffix."""
-    if target.suffix == ".sif":
-        program = "apptainer" if proc.find_program("apptainer") else "singularity"
-        return [program, "--quiet", "pull", str(target), location]
-    return ["enroot", "import", "--output", str(target), enroot_spelling(location)]
+def _read(path: Path, model: type[_Model]) -> _Model | None:
+    """Read a note; None if it is missing or of a later release."""
+    with suppress(OSError, ValidationError):
+        return model.model_validate_json(path.read_text(encoding="utf-8"))
+    return None
+
+
+def key_of(digest: str) -> str:
+    """Return the folder name of an image by its digest."""
+    return digest.replace(":", "-")
 
 
 def file_stem(location: str) -> str:
     """Return a file name for a reference: readable, and unique by a short hash."""
-    readable = re.sub(r"[^A-Za-z0-9._-]+", "+", location.partition("://")[2])
-    return f"{readable}-{hashlib.sha256(location.encode()).hexdigest()[:8]}"
-
-
-def check_file(image: Image) -> Image:
-    """Return the image with its identity, and its format corrected by what is in the file.
-
-    Raises:
-        ImageError: It is missing, unreadable, or neither a SIF nor a squashfs.
-    """
-    path = Path(image.location)
-    if not os.path.exists(path):  # noqa: PTH110 (Path.exists raises in a folder closed to us)
-        raise ImageError(
-            f"image {image.reference} does not exist (looked for {path})",
-            next_step="check the path and the permissions of its folders, or make the image; a "
-            "relative path counts from the working directory of the workflow",
-        )
-    if path.is_dir():
-        return image.model_copy(update={"format": "directory"})
-    found = _magic(path)
-    if found is None:
-        raise ImageError(
-            f"{image.reference} is neither a SIF nor a squashfs image",
-            next_step=f"look at it with `file {path}`; a copy that was cut short or an error "
-            "page saved under that name are common",
-        )
-    return image.model_copy(update={"format": found, "identity": _identity(path)})
-
-
-def _magic(path: Path) -> ImageFormat | None:
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(64)
-    except OSError as error:
-        raise ImageError(
-            f"image {path} cannot be read: {error.strerror}",
-            next_step=f"ask its owner for read permission (`chmod a+r {path}`)",
-        ) from error
-    for magic, offset, image_format in MAGIC:
-        if head[offset : offset + len(magic)] == magic:
-            return image_format
-    return None
-
-
-def _identity(path: Path) -> str:
-    status = os.stat(path)  # noqa: PTH116 (one system call, both values)
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "+", location.partition("://")[2] or location)[-150:]
+    digest = hashlib.sha256(location.encode(errors="surrogateescape")).hexdigest()
+    return f"{readable.strip('+')}-{digest[:8]}"

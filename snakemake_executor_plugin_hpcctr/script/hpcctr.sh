@@ -128,6 +128,7 @@ hpcctr_write_inside() {
     printf '%s%s' "$hpcctr_meeting" "$hpcctr_declared"
   } >"$hpcctr_scratch/environment" \
     && printf '%s\n' "$hpcctr_command" >"$hpcctr_scratch/command" \
+    && printf '%s\n' "${hpcctr_command/#set -euo pipefail;/set -eu;}" >"$hpcctr_scratch/command.sh" \
     && hpcctr_files || hpcctr_fail scratch "cannot write to $hpcctr_scratch"
 }
 

@@ -34,11 +34,26 @@ if [ "$(readlink /proc/self/ns/pid 2>/dev/null)" = "$numbers" ]; then
   read -r children 2>/dev/null </proc/$$/task/$$/children
   echo "$$ $children" >>"$scratch/pid"
 fi
+# Enroot and pyxis read an image's variables from /etc/environment, which an image of Apptainer
+# does not have, and in which no value has two lines.
+if [ -z "${SINGULARITY_CONTAINER-}" ]; then
+  for file in /.singularity.d/env/10-docker2singularity.sh /.singularity.d/env/90-environment.sh; do
+    [ ! -f "$file" ] || . "$file"
+  done
+fi
 # Without a PATH in the image the shell has its own default; bash puts the current folder into it.
 PATH=${PATH%:.}
 export PATH
 [ -z "$variables" ] || . "$variables"
 . "$scratch/environment"
 cd "$workdir" || fail workdir_missing "$workdir"
-command -v "$shell" >/dev/null 2>&1 || fail shell_missing "$shell"
-become "$shell" "$scratch/command"
+if command -v "$shell" >/dev/null 2>&1; then
+  become "$shell" "$scratch/command"
+fi
+[ "$shell" = bash ] || fail shell_missing "$shell"
+printf 'hpcctr: the image has no bash, sh reads the command\n' >&2
+# shellcheck disable=SC3040 (that is what is asked)
+if (set -o pipefail) 2>/dev/null; then
+  become sh "$scratch/command"
+fi
+become sh "$scratch/command.sh"

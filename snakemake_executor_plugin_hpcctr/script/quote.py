@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+SPECIAL = re.compile(r'[\\"$`]')
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -26,6 +27,14 @@ def quote(text: str) -> str:
     if PLAIN.fullmatch(text):
         return text
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+def double_quoted(text: str) -> str:
+    r"""Return `text` as one word in double quotes.
+
+    For scripts in images: Apptainer 1.4 reads `'it'\''s'` as `it\'s`, and this as it is meant.
+    """
+    return '"' + SPECIAL.sub(r"\\\g<0>", text) + '"'
 
 
 def words(items: Iterable[str]) -> str:

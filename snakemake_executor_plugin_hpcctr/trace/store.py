@@ -27,6 +27,7 @@ class Row:
         attempt: Snakemake's attempt, from 1.
         engine: Engine.
         image: Image as the user wrote it.
+        digest: Digest of its content; "" if it is a file that was not hashed.
         log: Path of the log.
         submitted: When it was handed to the scheduler (the head's clock).
         element: The scheduler's id, `123` or `123_4`; "" until it was accepted.
@@ -50,6 +51,7 @@ class Row:
     image: str
     log: str
     submitted: float
+    digest: str = ""
     element: str = ""
     tag: str = ""
     started: float | None = None
@@ -80,15 +82,26 @@ class Trace:
         self._connection.execute(
             f"CREATE TABLE IF NOT EXISTS tasks ({columns}, PRIMARY KEY (run, number))"
         )
+        self._add_missing_columns()
         self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         self._connection.commit()
+
+    def _add_missing_columns(self) -> None:
+        """Bring a database of an earlier release to this one's form; its rows stay."""
+        found = {row[1] for row in self._connection.execute("PRAGMA table_info(tasks)")}
+        for name in COLUMNS:
+            if name not in found:
+                self._connection.execute(f"ALTER TABLE tasks ADD COLUMN {name} DEFAULT ''")
 
     def add(self, rows: Iterable[Row]) -> None:
         """Record tasks that are about to be submitted."""
         marks = ", ".join("?" * len(COLUMNS))
         values = [tuple(map(_stored, asdict(row).values())) for row in rows]
         with self._lock, self._connection:
-            self._connection.executemany(f"INSERT INTO tasks VALUES ({marks})", values)  # noqa: S608 (constant text)
+            self._connection.executemany(
+                f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({marks})",  # noqa: S608 (constant text)
+                values,
+            )
 
     def submitted(self, run: str, tag: str, elements: Sequence[tuple[str, str]]) -> None:
         """Record what the scheduler accepted under a tag: pairs of number and element."""

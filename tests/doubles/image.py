@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from snakemake_executor_plugin_hpcctr import proc
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _PROGRAMS = "bash sh cat env grep id ls mkdir pwd sleep sort touch tr true"
@@ -49,22 +50,33 @@ def build_image(target: Path, *, registry: bool = False) -> Path:
         CommandError: No squashfs-tools.
     """
     root = target.with_suffix("")
-    for name in FOLDERS:
-        (root / name).mkdir(parents=True)
-    for name, to in LINKS.items():
-        (root / name).symlink_to(to)
-    for name in PROGRAMS:
-        _copy_program(root, name)
-    for name, text in {**FILES, **(REGISTRY_FILES if registry else {})}.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    build_root(root)
+    if registry:
+        _write_files(root, REGISTRY_FILES)
     done = proc.run(
         ["mksquashfs", root, target, "-noappend", "-quiet", "-no-progress", "-all-root"]
     )
     if not done.ok:
         raise done.error("the image could not be written", "install squashfs-tools")
     return target
+
+
+def build_root(root: Path) -> None:
+    """Make a folder with a shell and a handful of programs."""
+    for name in FOLDERS:
+        (root / name).mkdir(parents=True)
+    for name, to in LINKS.items():
+        (root / name).symlink_to(to)
+    for name in PROGRAMS:
+        _copy_program(root, name)
+    _write_files(root, FILES)
+
+
+def _write_files(root: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def _copy_program(root: Path, name: str) -> None:

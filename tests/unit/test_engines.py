@@ -18,7 +18,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_hpcctr.engines import ENGINES, enroot, launch, pyxis
+from snakemake_executor_plugin_hpcctr.engines import ENGINES, enroot, launch
 from snakemake_executor_plugin_hpcctr.engines.paths import all_binds
 from snakemake_executor_plugin_hpcctr.errors import EngineError, ImageError
 from snakemake_executor_plugin_hpcctr.task import (
@@ -227,22 +227,6 @@ def test_a_later_bind_of_the_same_target_wins() -> None:
     mine = Bind(source="/big/tmp", target="/tmp")
     task = make_task("apptainer", binds=(*BINDS, mine))
     assert [mine] == [bind for bind in all_binds(task) if bind.target == "/tmp"]
-
-
-@pytest.mark.parametrize(
-    ("reference", "spelled"),
-    [
-        ("docker://ubuntu:24.04", "docker://ubuntu:24.04"),
-        ("docker://library/ubuntu", "docker://library/ubuntu"),
-        ("docker://nvcr.io/nvidia/pytorch:23.12", "docker://nvcr.io#nvidia/pytorch:23.12"),
-        ("docker://localhost/x", "docker://localhost#x"),
-        ("docker://registry:5000/a/b", "docker://registry:5000#a/b"),
-        ("docker://nvcr.io#nvidia/pytorch", "docker://nvcr.io#nvidia/pytorch"),
-    ],
-)
-def test_registry_hosts_are_spelled_as_enroot_reads_them(reference: str, spelled: str) -> None:
-    """Enroot and pyxis read a `#` behind a registry's host, which Docker's spelling lacks."""
-    assert spelled == pyxis.enroot_spelling(reference)
 
 
 def test_a_container_is_named_by_the_content_of_its_image() -> None:

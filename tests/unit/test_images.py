@@ -1,61 +1,54 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from snakemake_executor_plugin_hpcctr.errors import ImageError
-from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
-from snakemake_executor_plugin_hpcctr.images.store import (
-    ImageFolder,
-    check_file,
-    file_stem,
-    pull_argv,
+from snakemake_executor_plugin_hpcctr.errors import ConfigError, ImageError
+from snakemake_executor_plugin_hpcctr.images.lock import (
+    Lock,
+    Locked,
+    Platform,
+    read_lock,
+    render_lock,
 )
+from snakemake_executor_plugin_hpcctr.images.oci import Config, machine
+from snakemake_executor_plugin_hpcctr.images.provide import Provider, check_file
+from snakemake_executor_plugin_hpcctr.images.pull import Puller
+from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
+from snakemake_executor_plugin_hpcctr.images.store import Entry, Store, Tagged, file_stem, key_of
 
 if TYPE_CHECKING:
-    from snakemake_executor_plugin_hpcctr.task import EngineName, Image, ImageFormat
+    from snakemake_executor_plugin_hpcctr.task import Image
 
-SIF = b"#!/usr/bin/env run-singularity\n\0SIF_MAGIC\0" + bytes(100)
-SQSH = b"hsqs" + bytes(100)
+SQSH = b"hsqs" + bytes(36) + struct.pack("<Q", 200) + bytes(152)
 PYTORCH = "docker://nvcr.io/nvidia/pytorch:23.12-py3"
+DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
-@pytest.mark.parametrize(
-    ("text", "location", "image_format"),
-    [
-        ("science.sif", "/project/science.sif", "sif"),
-        ("images/../science.SIF", "/project/science.SIF", "sif"),
-        ("/images/old.simg", "/images/old.simg", "sif"),
-        ("/images/old.img", "/images/old.img", "sif"),
-        ("x.sqsh", "/project/x.sqsh", "sqsh"),
-        ("x.squashfs", "/project/x.squashfs", "sqsh"),
-        ("  x.sqsh\n", "/project/x.sqsh", "sqsh"),
-        ("/images/root", "/images/root", "directory"),
-        ("file:///images/a.sif", "/images/a.sif", "sif"),
-        ("with space, and:colon.sif", "/project/with space, and:colon.sif", "sif"),
-        (PYTORCH, PYTORCH, "registry"),
-        ("docker://nvcr.io#nvidia/pytorch:23.12-py3", PYTORCH, "registry"),
-        ("oras://host/x:1", "oras://host/x:1", "registry"),
-        ("enroot://science", "science", "container"),
-    ],
-)
-def test_a_reference_means_what_the_user_expects(
-    text: str, location: str, image_format: ImageFormat
-) -> None:
-    """Schemes mean a registry, everything else a path that counts from the workflow's folder."""
-    image = parse_reference(text, "/project")
-    assert (text, location, image_format) == (image.reference, image.location, image.format)
-
-
-@pytest.mark.parametrize("text", ["", "  ", "docker://", "enroot://", "s3://bucket/x.sif", "://x"])
-def test_what_is_no_reference_is_refused_with_examples(text: str) -> None:
-    """An empty reference or an unknown scheme is an error that shows what can be written."""
-    with pytest.raises(ImageError) as raised:
-        parse_reference(text, "/project")
-    assert "docker://HOST/REPOSITORY:TAG" in raised.value.next_step
+def sif(content: bytes = SQSH, *, kind: int = 1, role: int = 2, used: bool = True) -> bytes:
+    """Return a SIF with one partition."""
+    offset = 128 + 585
+    head = struct.pack(
+        "<32s10s3s3s16s8q",
+        b"#!/usr/bin/env run-singularity\n\0",
+        b"SIF_MAGIC\0",
+        b"01\0",
+        b"02\0",
+        bytes(16),
+        *(0, 0, 47, 1, 128, 585, offset, len(content)),
+    )
+    extra = struct.pack("<ii3s", kind, role, b"02\0").ljust(384, b"\0")
+    entry = struct.pack(
+        "<i?IIIqqqqqqq128s384s",
+        *(0x4004, used, 1, 1, 0, offset, len(content), len(content), 0, 0, 0, 0),
+        b"FS",
+        extra,
+    )
+    return head + entry + content
 
 
 def file(path: Path, content: bytes, **changes: str) -> Image:
@@ -64,8 +57,14 @@ def file(path: Path, content: bytes, **changes: str) -> Image:
     return parse_reference(str(path), "/").model_copy(update=changes)
 
 
+def provider(folder: Path, lock: Lock | None = None, *, strict: bool = False) -> Provider:
+    """Return a provider with a store of its own."""
+    store = Store(folder / "store", lambda _: None)
+    return Provider(store, Puller(store, {}), str(folder), lock or Lock(), strict)
+
+
 @pytest.mark.parametrize("name", ["x.sif", "x.sqsh", "x"])
-@pytest.mark.parametrize(("content", "image_format"), [(SIF, "sif"), (SQSH, "sqsh")])
+@pytest.mark.parametrize(("content", "image_format"), [(sif(), "sif"), (SQSH, "sqsh")])
 def test_the_format_is_that_of_the_content(
     tmp_path: Path, name: str, content: bytes, image_format: str
 ) -> None:
@@ -90,11 +89,32 @@ def test_a_folder_is_an_image(tmp_path: Path) -> None:
     assert check_file(image).format == "directory"
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\0" * 64, SIF[:20]])
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\0" * 64, sif()[:20]])
 def test_a_file_that_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     """An error page saved as .sif, or an empty file, is an error before anything is submitted."""
     with pytest.raises(ImageError, match="neither a SIF nor a squashfs"):
         check_file(file(tmp_path / "x.sif", content))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.sqsh", SQSH[:150], "cut short: 150 of 200 bytes"),
+        ("x.sif", sif()[:-50], "cut short: 150 of 200 bytes"),
+        ("x.sif", sif()[:300], "names no root file system"),
+        ("x.sif", sif(used=False), "names no root file system"),
+        ("x.sif", sif(kind=4), "no plain squashfs"),
+        ("x.sif", sif(b"\0" * 200), "holds no squashfs"),
+    ],
+)
+def test_a_damaged_image_is_named_before_anything_runs(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    """A truncated file is told from the lengths that stand in it, without reading all of it."""
+    with pytest.raises(ImageError, match=words) as raised:
+        check_file(file(tmp_path / name, content))
+    assert name in raised.value.what
+    assert raised.value.next_step
 
 
 @pytest.mark.parametrize("name", ["nowhere.sif", "no/such/folder.sqsh", f"{'x' * 300}.sif"])
@@ -112,33 +132,29 @@ def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
         check_file(parse_reference("loop.sif", str(tmp_path)))
 
 
-@pytest.mark.parametrize(
-    ("location", "source"),
-    [
-        (PYTORCH, "docker://nvcr.io#nvidia/pytorch:23.12-py3"),
-        ("docker://python:3.12-slim", "docker://python:3.12-slim"),
-        ("docker://library/python", "docker://library/python"),
-        ("docker://localhost:5000/x", "docker://localhost:5000#x"),
-    ],
-)
-def test_enroot_pulls_with_its_own_spelling(location: str, source: str) -> None:
-    """Enroot wants a `#` behind the host."""
-    assert ["enroot", "import", "--output", "/i/x.sqsh", source] == pull_argv(
-        location, Path("/i/x.sqsh")
-    )
+def test_files_and_containers_stay_where_they_are(tmp_path: Path) -> None:
+    """A file that the engine starts as it is, and a container of Enroot, need no store."""
+    here = file(tmp_path / "x.sqsh", SQSH)
+    container = parse_reference("enroot://science", "/")
+    assert here.location == provider(tmp_path).provide(here, "enroot").image.location
+    assert container == provider(tmp_path).provide(container, "enroot").image
+    assert not (tmp_path / "store").exists()
 
 
-@pytest.mark.parametrize("program", ["apptainer", "singularity"])
-def test_a_sif_is_pulled_by_the_program_that_is_there(
-    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Apptainer, or Singularity where only that is installed."""
-    install(tmp_path, monkeypatch, program, "exit 0")
-    expected = [program, "--quiet", "pull", "/i/x.sif", PYTORCH]
-    assert expected == pull_argv(PYTORCH, Path("/i/x.sif"))
+@pytest.mark.parametrize("engine", ["enroot", "pyxis"])
+def test_a_sif_is_converted_for_engines_that_cannot_start_it(tmp_path: Path, engine: str) -> None:
+    """Its squashfs is copied into the store once, under a name that changes with the file."""
+    image = file(tmp_path / "x.sif", sif())
+    provided = provider(tmp_path).provide(image, engine)  # type: ignore[arg-type]
+    assert provided.make is not None
+    provided.make()
+    assert SQSH == Path(provided.image.location).read_bytes()
+    again = provider(tmp_path).provide(image, engine)  # type: ignore[arg-type]
+    assert again.make is None
+    assert provided.image == again.image
 
 
-def test_names_of_pulled_files_are_readable_and_differ() -> None:
+def test_names_of_references_are_readable_and_differ() -> None:
     """A file name shows its reference; references that differ have files that differ."""
     stems = {file_stem(ref) for ref in (PYTORCH, PYTORCH.replace("/", "_"), PYTORCH + "x")}
     assert len(stems) == 3
@@ -146,77 +162,96 @@ def test_names_of_pulled_files_are_readable_and_differ() -> None:
     assert all("/" not in stem for stem in stems)
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str) -> None:
-    """Put a program of this name on PATH, in front of nothing but the system's shells."""
-    programs = folder / "bin"
-    programs.mkdir(exist_ok=True)
-    (programs / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
-    (programs / name).chmod(0o755)
-    for tool in ("sh", "cp", "sleep"):
-        if not (programs / tool).exists():
-            (programs / tool).symlink_to(f"/bin/{tool}")
-    monkeypatch.setenv("PATH", str(programs))
+def locked(digest: str = DIGEST) -> Locked:
+    """Return a locked image for this machine."""
+    platform = Platform(manifest=digest, size=3, files={"sqsh": digest})
+    return Locked(digest=digest, locked="2026-01-01T00:00:00Z", platforms={machine(): platform})
 
 
-def registry_image() -> Image:
-    """Return the image of a registry reference."""
-    return parse_reference(PYTORCH, "/project")
+def test_a_lock_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    """The file has the same content after it was rendered and read."""
+    lock = Lock().with_image(PYTORCH, locked())
+    (tmp_path / "hpcctr.lock").write_text(render_lock(lock))
+    assert lock == read_lock(tmp_path / "hpcctr.lock")
+    assert read_lock(tmp_path / "no.lock") is None
 
 
-@pytest.mark.parametrize(
-    ("engine", "program", "body", "image_format"),
-    [
-        ("apptainer", "apptainer", 'cp "$SOURCE" "$3"', "sif"),
-        ("enroot", "enroot", 'cp "$SOURCE" "$3"', "sqsh"),
-        ("pyxis", "enroot", 'cp "$SOURCE" "$3"', "sqsh"),
-    ],
-)
-def test_a_registry_image_is_pulled_once(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    engine: EngineName,
-    program: str,
-    body: str,
-    image_format: str,
-) -> None:
-    """The file has the engine's format, keeps the user's name, and is there for the next task."""
-    install(tmp_path, monkeypatch, program, body)
-    monkeypatch.setenv("SOURCE", str(tmp_path / "source"))
-    (tmp_path / "source").write_bytes(SIF)
-    said: list[str] = []
-    folder = ImageFolder(tmp_path / "images", said.append)
-    first, second = (folder.ready(registry_image(), engine) for _ in range(2))
-    assert first == second
-    assert (PYTORCH, image_format) == (first.reference, first.format)
-    assert Path(first.location).read_bytes() == SIF
-    assert [f"Pulling {PYTORCH} to {first.location}"] == said
+def test_another_architecture_is_added_to_the_same_digest() -> None:
+    """Two machines that lock the same digest each keep their line and the first time."""
+    other = Locked(digest=DIGEST, locked="later", platforms={"other": Platform(manifest="m")})
+    merged = Lock().with_image("x", locked()).with_image("x", other).images["x"]
+    assert {machine(), "other"} == set(merged.platforms)
+    assert "2026-01-01T00:00:00Z" == merged.locked
 
 
-def test_a_pull_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error has the program's own words, and no half of an image stays behind."""
-    body = 'echo half >"$3"; echo "unauthorized: authentication required" >&2; exit 255'
-    install(tmp_path, monkeypatch, "apptainer", body)
-    folder = ImageFolder(tmp_path / "images", lambda _: None)
-    with pytest.raises(ImageError, match="unauthorized: authentication required") as raised:
-        folder.ready(registry_image(), "apptainer")
-    assert PYTORCH in raised.value.what
-    assert raised.value.next_step
-    left = [path.name for path in (tmp_path / "images").iterdir() if path.suffix != ".lock"]
-    assert left == []
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD\n{}", "[]", '{"version": 2}', '{"x": 1}'])
+def test_a_damaged_lock_is_named(tmp_path: Path, text: str) -> None:
+    """A lock file with a merge conflict is an error that says what to do."""
+    (tmp_path / "hpcctr.lock").write_text(text)
+    with pytest.raises(ConfigError, match="no lock file of hpcctr") as raised:
+        read_lock(tmp_path / "hpcctr.lock")
+    assert "hpcctr images lock" in raised.value.next_step
 
 
-def test_a_missing_program_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the engine on this host the pull says which program it needs."""
-    install(tmp_path, monkeypatch, "something", "exit 0")
-    with pytest.raises(ImageError, match="enroot: command not found"):
-        ImageFolder(tmp_path / "images", lambda _: None).ready(registry_image(), "enroot")
+def test_a_locked_reference_needs_no_registry(tmp_path: Path) -> None:
+    """The digest comes from the lock file, the tag is not looked up."""
+    image = parse_reference(PYTORCH, "/")
+    found = provider(tmp_path, Lock().with_image(PYTORCH, locked())).provide(image, "pyxis")
+    assert DIGEST == found.image.digest
+    assert key_of(DIGEST) == found.key
 
 
-def test_files_and_containers_are_not_pulled(tmp_path: Path) -> None:
-    """An image that is a file stays where it is; a container of Enroot has no file."""
-    folder = ImageFolder(tmp_path / "images", lambda _: None)
-    here = file(tmp_path / "x.sqsh", SQSH)
-    container = parse_reference("enroot://science", "/")
-    assert here.location == folder.ready(here, "enroot").location
-    assert container == folder.ready(container, "enroot")
-    assert not (tmp_path / "images").exists()
+def test_what_is_not_locked_is_refused_if_it_must_be(tmp_path: Path) -> None:
+    """With --hpcctr-locked an image that the lock does not name is an error."""
+    for image in (parse_reference(PYTORCH, "/"), file(tmp_path / "x.sqsh", SQSH)):
+        with pytest.raises(ImageError, match=r"is not in hpcctr\.lock") as raised:
+            provider(tmp_path, strict=True).provide(image, "pyxis")
+        assert "hpcctr images lock" in raised.value.next_step
+
+
+def test_a_file_that_changed_since_it_was_locked_is_refused(tmp_path: Path) -> None:
+    """Its hash is compared, and both are named."""
+    image = file(tmp_path / "x.sqsh", SQSH)
+    lock = Lock().with_image("x.sqsh", locked())
+    with pytest.raises(ImageError, match=f"hpcctr.lock has {DIGEST}"):
+        provider(tmp_path, lock, strict=True).provide(image, "pyxis")
+    assert provider(tmp_path, lock).provide(image, "pyxis").image.digest != DIGEST
+
+
+def test_the_store_finds_what_it_was_given(tmp_path: Path) -> None:
+    """An image is published with the note of it, and found by its key; uses are noted."""
+    store = Store(tmp_path / "store", lambda _: None)
+    with store.making("k", "x") as folder:
+        (folder / "part").write_bytes(SQSH)
+        entry = store.add(Entry(key="k", reference=PYTORCH, digest=""), "sqsh", folder / "part")
+    assert [entry] == store.entries()
+    assert entry.digest == entry.formats["sqsh"].sha256
+    store.used("k", "/project")
+    assert ["/project"] == [use.workdir for use in store.uses("k")]
+    store.remove("k")
+    assert [] == store.entries()
+
+
+def test_files_of_a_shared_store_can_be_written_by_its_group(tmp_path: Path) -> None:
+    """In a folder with `chmod g+rwxs`, folders and files are the group's, too."""
+    shared = tmp_path / "store"
+    shared.mkdir()
+    shared.chmod(0o2775)
+    store = Store(shared, lambda _: None)
+    store.remember(Tagged(reference=PYTORCH, digest=DIGEST, manifest=DIGEST))
+    with store.making("k", "x") as folder:
+        (folder / "part").write_bytes(SQSH)
+        store.add(
+            Entry(key="k", reference=PYTORCH, digest="", config=Config()), "sqsh", folder / "part"
+        )
+    for path in shared.rglob("*"):
+        assert path.stat().st_mode & 0o060 == 0o060, path
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A store that is no folder is an error about permissions, not a traceback."""
+    (tmp_path / "store").write_text("")
+    store = Store(tmp_path / "store", lambda _: None)
+    with pytest.raises(ImageError, match="cannot make x") as raised, store.making("k", "x"):
+        pass
+    assert "images where" in raised.value.next_step
