@@ -54,7 +54,7 @@ def images_of_workflow(
     for job in loaded.workflow.dag.jobs:
         name = bridge.name_of(job)
         resolved = resolve(name, bridge.resources_of(job), job.threads, layers)
-        wanted = bridge.image_of(job) or resolved.image
+        wanted = bridge.image_of(job, pulled=False) or resolved.image
         if wanted is not None and "host" not in resolved.engines[:1]:
             reference = parse(layers.images.get(wanted, wanted), str(Path.cwd()))
             found.setdefault(reference.location, reference)

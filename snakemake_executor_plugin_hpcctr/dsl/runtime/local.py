@@ -14,8 +14,8 @@ from snakemake_executor_plugin_hpcctr.dsl.runtime.task import Prepared, prepare
 from snakemake_executor_plugin_hpcctr.dsl.snakefile import translate
 from snakemake_executor_plugin_hpcctr.engines import ENGINES, launch
 from snakemake_executor_plugin_hpcctr.errors import EngineMissing
+from snakemake_executor_plugin_hpcctr.images.provide import open_provider
 from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
-from snakemake_executor_plugin_hpcctr.images.store import ImageFolder
 from snakemake_executor_plugin_hpcctr.script.marker import Marker, parse_marker
 from snakemake_executor_plugin_hpcctr.script.render import LIBRARY, library_text, render_task
 from snakemake_executor_plugin_hpcctr.task import Bind, Task
@@ -23,13 +23,15 @@ from snakemake_executor_plugin_hpcctr.task import Bind, Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from snakemake_executor_plugin_hpcctr.config.layers import Resolved
+    from snakemake_executor_plugin_hpcctr.config.layers import Layers, Resolved
     from snakemake_executor_plugin_hpcctr.dsl.runtime.making import Making
     from snakemake_executor_plugin_hpcctr.task import EngineName, Image
 
 
 #: Where tasks' own folders are made.
 SCRATCH = "/tmp"  # noqa: S108 (a unique folder of mode 700 is made in it)
+#: The image store below the working directory, where no setting names another.
+STORE = ".snakemake/hpcctr/images"
 
 
 def run(making: Making, say: Callable[[str], None]) -> Marker | None:
@@ -74,7 +76,7 @@ def task_of(making: Making, prepared: Prepared, say: Callable[[str], None]) -> T
     }
     threads = making.directives.get("cpus", 1)
     resolved = resolve(making.rule, resources, threads, layers)
-    image, engine = _image(making, resolved, workdir, say)
+    image, engine = _image(making, resolved, layers, say)
     scratch = f"{SCRATCH}/hpcctr-{os.getuid()}-dsl-{secrets.token_hex(6)}"
     return Task(
         key=making.key,
@@ -114,8 +116,9 @@ def binds(workdir: Path, prepared: Prepared, resolved: Resolved) -> tuple[Bind, 
 
 
 def _image(
-    making: Making, resolved: Resolved, workdir: Path, say: Callable[[str], None]
+    making: Making, resolved: Resolved, layers: Layers, say: Callable[[str], None]
 ) -> tuple[Image | None, EngineName]:
+    workdir = Path.cwd()
     wanted = making.directives.get("container") or resolved.image
     if wanted is None or resolved.engines == ("host",):
         return None, "host"
@@ -126,8 +129,9 @@ def _image(
         # pyxis is an option of srun: outside Slurm there is nothing to start it.
         able = image.format in ENGINES[engine].FORMATS or image.format == "registry"
         if engine != "pyxis" and able and proc.find_program(engine):
-            folder = ImageFolder(workdir / ".snakemake/hpcctr/images", say)
-            return folder.ready(image, engine), engine
+            store = Path(os.path.expandvars(layers.settings.image_dir or STORE)).expanduser()
+            provider = open_provider(workdir / store, workdir, say, recipes=layers.recipes)
+            return provider.ready(image, engine), engine
     raise EngineMissing(
         f"this machine cannot start {wanted} with {' or '.join(resolved.engines)}",
         where=f"process {making.call.name}",
