@@ -56,7 +56,8 @@ def run(
 ) -> Completed:
     """Run a program to its end and return what it said.
 
-    Never raises for what the program does: a missing program has code 127, one that exceeds
+    Never raises for what the program does: a missing program has code 127, one that cannot be
+    started 126, one that exceeds
     `timeout_s` seconds is killed and has code 124, both with a sentence in `err` (after what the
     program itself had said there).
     """
@@ -75,8 +76,8 @@ def run(
         )
     except FileNotFoundError:
         return Completed(words, NOT_FOUND, "", f"{words[0]}: command not found")
-    except PermissionError:
-        return Completed(words, 126, "", f"{words[0]}: permission denied")
+    except OSError as error:  # no permission, or no process may be made
+        return Completed(words, 126, "", f"{words[0]}: {error.strerror}")
     except subprocess.TimeoutExpired as late:
         said = (late.stderr or b"").decode(errors="surrogateescape")
         late_words = f"{words[0]}: no answer within {timeout_s:g} s"
