@@ -141,11 +141,16 @@ class RunFolder:
         return found
 
     def last_marker(self, number: Number) -> Marker | None:
-        """Return the marker of a task's last start; None if there is none."""
-        found, restart = None, 0
-        while (marker := _read_marker(f"{self.marker(number)}.{restart}")) is not None:
-            found, restart = marker, restart + 1
-        return found
+        """Return the marker of a member's last start; None if there is none.
+
+        A group that starts again removes what its members left: no marker follows a first one.
+        """
+        first = _read_marker(f"{self.marker(number)}.0")
+        if first is not None:
+            return first
+        found = {path.suffix[1:]: path for path in self.markers.glob(f"{number}.*")}
+        restarts = sorted((int(text) for text in found if text.isdecimal()), reverse=True)
+        return next((m for n in restarts if (m := _read_marker(str(found[str(n)])))), None)
 
     def remove(self) -> None:
         """Remove the run's scripts and markers; its logs stay."""

@@ -154,6 +154,20 @@ def test_only_whole_and_new_markers_are_read(folder: RunFolder) -> None:
     assert {"1.1.0"} == set(folder.finished({"2.0.0", *found}))
 
 
+def test_the_last_start_of_a_groups_member_counts(folder: RunFolder) -> None:
+    """A group that starts again removes the markers before; the tenth start follows the ninth."""
+    number = Number(1, 0, member=3)
+    assert None is folder.last_marker(number)
+    for restart in (9, 10):
+        text = MARKER.format(exit=restart)
+        (folder.markers / f"{number}.{restart}").write_text(text, encoding="utf-8")
+    (folder.markers / f"{number}.11.part").write_text("", encoding="utf-8")
+    (folder.markers / "1.0-33.12").write_text(MARKER.format(exit=12), encoding="utf-8")
+    found = folder.last_marker(number)
+    assert found is not None
+    assert 10 == found.exit_code
+
+
 def test_a_marker_that_vanishes_is_no_error(folder: RunFolder) -> None:
     """A name that is listed and cannot be opened is looked at again later."""
     (folder.markers / "1.0.0").symlink_to(folder.path / "nowhere")
