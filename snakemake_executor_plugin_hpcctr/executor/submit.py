@@ -18,7 +18,7 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
 from snakemake_executor_plugin_hpcctr.executor.write import write_scripts
 from snakemake_executor_plugin_hpcctr.schedulers.base import Submission
 from snakemake_executor_plugin_hpcctr.script.render import render_series
-from snakemake_executor_plugin_hpcctr.trace.folder import Number, write_atomically
+from snakemake_executor_plugin_hpcctr.trace.folder import Number, unwritable, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -119,19 +119,27 @@ class Submitter:
         return size
 
     def write(self, bundles: Iterable[Bundle]) -> list[Batch]:
-        """Write the scripts of tasks and record them; one batch per bundle."""
-        batches = []
-        for bundle in bundles:
-            first = bundle.members[0][1]
-            self.folder.make_log_folder(first.rule)
-            tasks = [
-                write_scripts(self.folder, job, task, Number(bundle.number, index))
-                for index, (job, task) in enumerate(bundle.members)
-            ]
-            batches.append(self._batch(bundle.number, first, tasks, bundle.size))
+        """Write the scripts of tasks and record them; one batch per bundle.
+
+        Raises:
+            ConfigError: A file cannot be written, e.g. because the disk is full.
+        """
+        try:
+            batches = [self._write(bundle) for bundle in bundles]
+        except OSError as error:
+            raise unwritable(error) from error
         lives = (task for batch in batches for task in batch.tasks)
         self.trace.add(task.row for live in lives for task in live.tasks)
         return batches
+
+    def _write(self, bundle: Bundle) -> Batch:
+        first = bundle.members[0][1]
+        self.folder.make_log_folder(first.rule)
+        tasks = [
+            write_scripts(self.folder, job, task, Number(bundle.number, index))
+            for index, (job, task) in enumerate(bundle.members)
+        ]
+        return self._batch(bundle.number, first, tasks, bundle.size)
 
     def _batch(self, number: int, first: Task | TaskGroup, tasks: list[Live], size: int) -> Batch:
         """Make a submission of tasks whose scripts are written."""

@@ -112,11 +112,7 @@ class RunFolder:
             for name in LIBRARY:
                 write_atomically(self.path / name, library_text(name))
         except OSError as error:
-            raise ConfigError(
-                f"cannot write to {error.filename}: {error.strerror}",
-                next_step="free space or permissions there, or name another log folder with "
-                "--hpcctr-log-dir",
-            ) from error
+            raise unwritable(error) from error
 
     def make_log_folder(self, rule: str) -> None:
         """Create the log folder of a rule: Slurm starts no job whose log folder is missing."""
@@ -163,6 +159,15 @@ def new_run(workdir: Path, logs: Path | None) -> RunFolder:
     run_id = f"{stamp}-{secrets.token_hex(3)}"
     state = workdir / STATE
     return RunFolder(path=state / "runs" / run_id, logs=logs or state / "logs")
+
+
+def unwritable(error: OSError) -> ConfigError:
+    """Say that a file or folder of a run could not be made."""
+    return ConfigError(
+        f"cannot write to {error.filename or STATE}: {error.strerror}",
+        next_step="free space or permissions there, or name another log folder with "
+        "--hpcctr-log-dir",
+    )
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_hpcctr.errors import EngineError, SubmitError
+from snakemake_executor_plugin_hpcctr.errors import ConfigError, EngineError, SubmitError
 from snakemake_executor_plugin_hpcctr.executor.submit import Batch, Submitter
 from snakemake_executor_plugin_hpcctr.task import Bind, Image, Resources, Task
 from snakemake_executor_plugin_hpcctr.trace.folder import new_run
@@ -220,6 +220,17 @@ def test_a_task_that_its_engine_cannot_express_is_an_error(start: Callable[[Clus
 
 
 # --- several tasks in an element ---------------------------------------------------------
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(
+    start: Callable[[Cluster], Run], tmp_path: Path
+) -> None:
+    """What cannot be written is told with its name, and nothing is submitted."""
+    run = start(Cluster())
+    (tmp_path / ".snakemake/hpcctr/logs/train").write_text("a file\n")
+    with pytest.raises(ConfigError, match=r"cannot write to .*logs/train: File exists"):
+        run.hand_over(make_task())
+    assert run.cluster.taken == []
 
 
 def test_short_tasks_share_elements(start: Callable[[Cluster], Run]) -> None:
