@@ -60,6 +60,14 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
         "threads: 500",
         ("rule cpus_too_many", "has 500 CPUs for one task; the largest has 8"),
     ),
+    "nul_in_the_command": (
+        r'params: given="a\0b"',
+        ("rule nul_in_the_command: the command holds a NUL character", "look for `\\0`"),
+    ),
+    "nul_in_a_variable": (
+        r'resources: env="NAME=a\0b"',
+        ("rule nul_in_a_variable: the variable NAME holds a NUL character",),
+    ),
     "option_of_ours": (
         'resources: slurm_extra="--array=1-3"',
         ("rule option_of_ours", "--array"),

@@ -13,6 +13,7 @@ from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     Place,
     base_evidence,
+    check_texts,
     choose_engine,
     container_binds,
     declared_env,
@@ -146,6 +147,24 @@ def test_a_bind_over_the_working_directory_is_refused() -> None:
     hiding = Bind(source="/data", target="/project")
     with pytest.raises(ConfigError, match="would hide the working directory"):
         container_binds(PLACE, Captured("x", "/bin/sh"), [], [hiding])
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"command": "echo a\0b"}, "the command holds"),
+        ({"repeats": ("echo", "echo a\0b")}, "the command holds"),
+        ({"env": {"GOOD": "1", "BAD": "\0"}}, "the variable BAD holds"),
+        ({"binds": (Bind(source="/a\0", target="/b"),)}, "a bind holds"),
+    ],
+)
+def test_a_nul_character_is_refused_by_name(changes: dict[str, Any], named: str) -> None:
+    """No shell can be given a NUL; bash would leave it out of a command in silence."""
+    values = {"key": "k", "rule": "r", "command": "true", "workdir": "/w", "scratch": "/s"}
+    plain = Task(**values, tmpdir="/s/tmp")
+    check_texts(plain)
+    with pytest.raises(ConfigError, match=named):
+        check_texts(plain.model_copy(update=changes))
 
 
 def test_a_folder_with_a_similar_name_is_not_the_same() -> None:
