@@ -130,11 +130,11 @@ class LocalScheduler:
         """
         need, have = needed(resources), self._machine.amount
         lacking = [
-            f"{asked} {name} (this machine has {there})"
-            for asked, there, name in (
-                (resources.nodes or 1, 1, "nodes"),
-                (need.memory_mb, have.memory_mb, "MB of memory"),
-                (need.gpus, have.gpus, "GPUs"),
+            f"{asked} {one if asked == 1 else many} (this machine has {there})"
+            for asked, there, one, many in (
+                (resources.nodes or 1, 1, "node", "nodes"),
+                (need.memory_mb, have.memory_mb, "MB of memory", "MB of memory"),
+                (need.gpus, have.gpus, "GPU", "GPUs"),
             )
             if asked > there
         ]
