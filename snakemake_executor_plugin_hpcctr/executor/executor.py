@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from snakemake_executor_plugin_hpcctr.errors import HpcctrError
     from snakemake_executor_plugin_hpcctr.executor.follow import Ended
+    from snakemake_executor_plugin_hpcctr.executor.outcome import Verdict
     from snakemake_executor_plugin_hpcctr.executor.session import Session, Settled
     from snakemake_executor_plugin_hpcctr.executor.submit import Answer, Batch
     from snakemake_executor_plugin_hpcctr.task import Task, TaskGroup
@@ -66,13 +67,14 @@ class Executor(RemoteExecutor):
         try:
             session = self._open()
             tasks = [(job, self._task_of(session, job)) for job in sorted(jobs, key=_order)]
+            ready = [(job, task) for job, task in tasks if task is not None]
+            submitter = session.submitter
+            batches = submitter.write(submitter.plan(ready, session.largest))
         except HpcctrError as error:
             self.cancel_jobs([])
             stop_run(self.workflow, str(error))
             return
-        ready = [(job, task) for job, task in tasks if task is not None]
-        submitter = session.submitter
-        for batch in submitter.write(submitter.plan(ready, session.largest)):
+        for batch in batches:
             self._follow(session, batch)
             self._tell(session, submitter.submit(batch))
         self._period_s = self.executor_settings.poll_min
@@ -172,6 +174,7 @@ class Executor(RemoteExecutor):
     def _refuse(self, session: Session, batch: Batch, error: HpcctrError) -> None:
         for task in batch.tasks:
             session.live.remove(task)
+            task.info.aux = {"ended": True}
             self._fail(task.info, str(error.at(f"rule {task.row.rule}")))
 
     # --- following, in the polling thread ------------------------------------
@@ -182,7 +185,11 @@ class Executor(RemoteExecutor):
         """Poll once and report what ended; yield what has not."""
         ended: set[int] = set()
         if self._session is not None:
-            ended = await self._poll(self._session, time.monotonic())
+            try:
+                ended = await self._poll(self._session, time.monotonic())
+            except Exception:
+                self.cancel_jobs([])  # Snakemake ends the run now, and would leave them
+                raise
         for info in active_jobs:
             if id(info) not in ended and self._is_live(info):
                 yield info
@@ -202,7 +209,6 @@ class Executor(RemoteExecutor):
             self.logger.warning(f"A look at the running tasks failed and is repeated: {error}")
             if self._failed_polls < PATIENCE:
                 return set()
-            session.scheduler.cancel([task.element for task in session.live.all()])
             raise
         await self._report(session, ended)
         return {id(item.task.info) for item in ended}
@@ -228,13 +234,24 @@ class Executor(RemoteExecutor):
             session.live.remove(task)
             task.info.aux = {"ended": True}
             if verdict.success:
-                await outcome.after_success(self.workflow, verdict)
-                outcome.keep_or_remove_logs(task, session.layers.settings.keep_logs)
-                self.report_job_success(task.info)
+                await self._succeed(verdict, session.layers.settings.keep_logs)
             else:
                 outcome.after_failure(verdict)
                 self._fail(task.info, verdict.words(), verdict.sentence, verdict.logs)
         pace.wake_once(self.workflow)
+
+    async def _succeed(self, verdict: Verdict, keep_logs: str) -> None:
+        """Report a success, unless its benchmark or its place in the cache cannot be written."""
+        from snakemake_executor_plugin_hpcctr.executor import outcome  # noqa: PLC0415 (start-up time)
+
+        task = verdict.whole.task
+        try:
+            await outcome.after_success(self.workflow, verdict)
+        except Exception as error:  # noqa: BLE001 (as in _task_of: it ends this job only)
+            self._fail(task.info, f"{task.title} ended well, but what follows failed: {error}")
+            return
+        outcome.keep_or_remove_logs(task, keep_logs)
+        self.report_job_success(task.info)
 
     def _fail(
         self, info: SubmittedJobInfo, words: str, sentence: str = "", logs: Sequence[Path] = ()

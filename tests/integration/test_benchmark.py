@@ -196,6 +196,30 @@ def test_the_first_failure_ends_the_repeats(lab: Lab, tmp_path: Path) -> None:
     assert (tmp_path / "ran").read_text() == "0\n1\n"
 
 
+def test_a_file_that_cannot_be_written_fails_its_job_only(tmp_path: Path) -> None:
+    """Where a benchmark file cannot be written, that job has failed and the others go on."""
+    workflow = Workflow(tmp_path, flags=("--hpcctr-scheduler", "local"))
+    workflow.snakefile("""
+        rule all:
+            input: "fails.txt", "other.txt"
+        rule fails:
+            output: "fails.txt"
+            benchmark: "folder"
+            shell: "mkdir folder; touch {output}"
+        rule other:
+            output: "other.txt"
+            shell: "sleep 1; touch {output}"
+    """)
+    result = workflow.run("--keep-going")
+    assert "fails ended well, but what follows failed: [Errno 21] Is a directory" in result.said
+    assert not result.shows_traceback, result.said
+    assert (1, True, False) == (
+        result.code,
+        (tmp_path / "other.txt").exists(),
+        (tmp_path / "fails.txt").exists(),
+    )
+
+
 @pytest.mark.parametrize("engine", ["apptainer", "enroot", "pyxis"])
 def test_in_a_container_the_command_is_measured(
     lab: Lab, base_image: BaseImage, tmp_path: Path, engine: str
