@@ -53,7 +53,8 @@ def bad_rules(lab: Lab, apptainer: str, tmp_path_factory: pytest.TempPathFactory
     for name, (lines, _) in rules.items():
         given = "{params.given} " if "params:" in lines else ""
         text += f'rule {name}:\n    output: "{name}.txt"\n    {lines}\n'
-        text += f'    shell: "echo {given}$SLURM_JOB_ID ${{CUDA_VISIBLE_DEVICES-none}} '
+        text += f'    shell: "echo {given}'
+        text += "$SLURM_JOB_ID ${{CUDA_VISIBLE_DEVICES-none}} "
         text += '$(scontrol -o show job $SLURM_JOB_ID) >{output}"\n'
     workflow.write("Snakefile", text)
     # `engine enroot` is to be refused for the image's sake, not because there is no Enroot.
