@@ -32,7 +32,6 @@ from snakemake_executor_plugin_hpcctr.executor.tasks import (
     LONELY,
     NOT_CONTAINED,
     Place,
-    check_texts,
     choose_engine,
     container_binds,
     declared_env,
@@ -193,7 +192,6 @@ class TaskMaker:
         )
         if resolved.local_data and not needs_runner(self.workflow, job):
             task = self._with_local_data(job, task)
-        check_texts(task)
         launch(task)  # what the engine cannot express is this job's error, not the whole wave's
         return task
 
