@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from snakemake_executor_plugin_hpcctr.bridge.capture import Captured
 from snakemake_executor_plugin_hpcctr.diagnosis.evidence import Evidence
+from snakemake_executor_plugin_hpcctr.engines import check_texts
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     Place,
