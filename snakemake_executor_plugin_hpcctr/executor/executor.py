@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from snakemake_executor_plugin_hpcctr.errors import HpcctrError
     from snakemake_executor_plugin_hpcctr.executor.follow import Ended
-    from snakemake_executor_plugin_hpcctr.executor.session import Session, Settled
+    from snakemake_executor_plugin_hpcctr.executor.session import Session
     from snakemake_executor_plugin_hpcctr.executor.submit import Answer, Batch
     from snakemake_executor_plugin_hpcctr.task import Task, TaskGroup
 
@@ -100,7 +100,7 @@ class Executor(RemoteExecutor):
                 return self._group_of(session, job)
             settled = session.settle(job)
             self.run_job_pre(job)
-            if self._fetched(job, settled):
+            if session.fetched(job, settled):
                 self.report_job_success(SubmittedJobInfo(job))
                 return None
             return session.task_of(job, settled)
@@ -124,16 +124,6 @@ class Executor(RemoteExecutor):
         if task is None:
             self.report_job_success(SubmittedJobInfo(group))
         return task
-
-    def _fetched(self, job: Any, settled: Settled) -> bool:
-        """Take a job's outputs from the between-workflow cache, if they are there."""
-        from snakemake_executor_plugin_hpcctr.bridge import finish  # noqa: PLC0415 (start-up time)
-        from snakemake_executor_plugin_hpcctr.executor import tasks  # noqa: PLC0415 (start-up time)
-
-        try:
-            return finish.fetch_from_cache(self.workflow, job)
-        finally:  # Snakemake prepares the job for that, and makes TMPDIR here
-            tasks.drop_empty(tasks.own_tmpdir(settled.scratch), settled.scratch)
 
     def _say(self, words: str) -> None:
         """Log an error once: a mistake in a rule concerns each of its jobs."""

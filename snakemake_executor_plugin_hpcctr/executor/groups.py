@@ -6,7 +6,6 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snakemake_executor_plugin_hpcctr.bridge import finish
 from snakemake_executor_plugin_hpcctr.bridge import groups as bridge
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge_jobs
 from snakemake_executor_plugin_hpcctr.bridge.place import why_snakemake
@@ -83,11 +82,7 @@ def task_of(session: Session, group: Any, settled: SettledGroup) -> TaskGroup | 
     whole = bridge.members_of(group)
     chosen = {m.job: session.choose(m.job, settled.members[m.job]) for m in whole}
     _refuse_pipes_on_node(session, whole)
-    done = [
-        m.job
-        for m in whole
-        if finish.fetch_from_cache(session.workflow, m.job, bridge.seen_from_head(m.job))
-    ]
+    done = [m.job for m in whole if session.fetched(m.job, settled.members[m.job])]
     left = bridge.members_of(group, done)
     members = [_member(session, m, settled.members[m.job], chosen[m.job]) for m in left]
     if not members:

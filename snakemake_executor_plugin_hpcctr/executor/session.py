@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.bridge import finish
 from snakemake_executor_plugin_hpcctr.bridge import groups as bridge_groups
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
 from snakemake_executor_plugin_hpcctr.bridge.capture import Captured, capture
@@ -145,6 +146,18 @@ class TaskMaker:
         """
         return self.build(job, settled, self.choose(job, settled))
 
+    def fetched(self, job: Any, settled: Settled) -> bool:
+        """Take a job's outputs from the between-workflow cache; False if they are not in it.
+
+        Args:
+            job: Snakemake's job, no group.
+            settled: What `settle` said of it.
+        """
+        try:
+            return finish.fetch_from_cache(self.workflow, job, bridge_groups.seen_from_head(job))
+        finally:
+            _drop_tmpdir(settled)
+
     def build(self, job: Any, settled: Settled, chosen: tuple[Image | None, EngineName]) -> Task:
         """Turn a job into a task when its engine is known; from here on its outputs may go.
 
@@ -236,8 +249,7 @@ class TaskMaker:
             ways = {"contained": engine != "host", "prepare": self.prepare}
             return capture(self.workflow, job, around=around, **ways)
         finally:
-            # Snakemake makes TMPDIR where it prepares a job; the task makes it on its node.
-            drop_empty(own_tmpdir(settled.scratch), settled.scratch)
+            _drop_tmpdir(settled)
 
     def choose(self, job: Any, settled: Settled) -> tuple[Image | None, EngineName]:
         """Return the image of a job, ready for use, and its engine.
@@ -374,6 +386,11 @@ def open_session(executor: Any) -> Session:
         warn=say.warning,
         pass_env=tuple(executor.envvars()),
     )
+
+
+def _drop_tmpdir(settled: Settled) -> None:
+    """Remove TMPDIR here: Snakemake makes it where it prepares a job, the task on its node."""
+    drop_empty(own_tmpdir(settled.scratch), settled.scratch)
 
 
 def array_limit(array: str | int, scheduler: Scheduler) -> int:
