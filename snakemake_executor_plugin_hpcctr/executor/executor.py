@@ -115,7 +115,7 @@ class Executor(RemoteExecutor):
             self.workflow.scheduler.error_callback(job)
         return None
 
-    def _group_of(self, session: Session, group: Any) -> TaskGroup | None:
+    def _group_of(self, session: Session, group: Any) -> Task | TaskGroup | None:
         from snakemake_executor_plugin_hpcctr.executor import groups  # noqa: PLC0415 (start-up time)
 
         settled = groups.settle(session, group)

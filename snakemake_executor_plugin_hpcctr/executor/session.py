@@ -263,7 +263,7 @@ class TaskMaker:
         """
         rule, resolved = settled.resolved.rule, settled.resolved
         if needs_runner(self.workflow, job):
-            self._check_lost_container(job, rule, resolved)
+            self.check_lost_container(job, resolved)
             return None, "host"
         if bridge.brings_containers(job):
             return None, "host"
@@ -299,18 +299,27 @@ class TaskMaker:
             return None, "host"
         return self.images.ready(image, engine), engine
 
-    def _check_lost_container(self, job: Any, rule: str, resolved: Resolved) -> None:
-        """Refuse a job whose container nobody would start; a `run:` block never runs in one."""
+    def check_lost_container(self, job: Any, resolved: Resolved, reason: str = "") -> None:
+        """Refuse a job whose container nobody would start; a `run:` block never runs in one.
+
+        Args:
+            job: Snakemake's job, no group.
+            resolved: Its settings.
+            reason: Why Snakemake itself runs it, if that is not a reason of its own.
+
+        Raises:
+            EngineError: It names a container, which is not Snakemake's to start.
+        """
         if not bridge.lost_image(job, resolved.image):
             return
-        reason = why_snakemake(self.workflow, job)
+        reason = why_snakemake(self.workflow, job) or reason
         if has_block(job):
-            self._warn_once(rule, (NOT_CONTAINED,))
+            self._warn_once(resolved.rule, (NOT_CONTAINED,))
         elif reason:
             raise EngineError(
                 f"Snakemake itself has to run it on its node, because {reason}, and there it "
                 "starts no container without --sdm apptainer",
-                where=f"rule {rule}",
+                where=f"rule {resolved.rule}",
                 next_step="add `--sdm apptainer`, take the rule out of its group if it is in one, "
                 "or share more with --shared-fs-usage",
             )
