@@ -15,28 +15,26 @@ from snakemake_executor_plugin_hpcctr.bridge.capture import Captured, capture
 from snakemake_executor_plugin_hpcctr.bridge.place import (
     check_job,
     check_shared,
-    has_block,
     is_measured,
     needs_runner,
-    why_snakemake,
 )
 from snakemake_executor_plugin_hpcctr.bridge.runner import Runner
 from snakemake_executor_plugin_hpcctr.config.layers import default_layers, resolve
 from snakemake_executor_plugin_hpcctr.engines import ENGINES, launch
-from snakemake_executor_plugin_hpcctr.errors import EngineError, EngineMissing
+from snakemake_executor_plugin_hpcctr.errors import EngineMissing
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.follow import Follower
 from snakemake_executor_plugin_hpcctr.executor.live import Registry
 from snakemake_executor_plugin_hpcctr.executor.local_data import with_local_data
+from snakemake_executor_plugin_hpcctr.executor.lost import lost_container
 from snakemake_executor_plugin_hpcctr.executor.submit import Submitter
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     LONELY,
-    NOT_CONTAINED,
     Place,
     choose_engine,
     container_binds,
     declared_env,
-    drop_empty,
+    drop_tmpdir,
     own_tmpdir,
     scratch_path,
     with_apptainer_args,
@@ -156,7 +154,7 @@ class TaskMaker:
         try:
             return finish.fetch_from_cache(self.workflow, job, bridge_groups.seen_from_head(job))
         finally:
-            _drop_tmpdir(settled)
+            drop_tmpdir(settled.scratch)
 
     def build(self, job: Any, settled: Settled, chosen: tuple[Image | None, EngineName]) -> Task:
         """Turn a job into a task when its engine is known; from here on its outputs may go.
@@ -249,7 +247,7 @@ class TaskMaker:
             ways = {"contained": engine != "host", "prepare": self.prepare}
             return capture(self.workflow, job, around=around, **ways)
         finally:
-            _drop_tmpdir(settled)
+            drop_tmpdir(settled.scratch)
 
     def choose(self, job: Any, settled: Settled) -> tuple[Image | None, EngineName]:
         """Return the image of a job, ready for use, and its engine.
@@ -300,29 +298,9 @@ class TaskMaker:
         return self.images.ready(image, engine), engine
 
     def check_lost_container(self, job: Any, resolved: Resolved, reason: str = "") -> None:
-        """Refuse a job whose container nobody would start; a `run:` block never runs in one.
-
-        Args:
-            job: Snakemake's job, no group.
-            resolved: Its settings.
-            reason: Why Snakemake itself runs it, if that is not a reason of its own.
-
-        Raises:
-            EngineError: It names a container, which is not Snakemake's to start.
-        """
-        if not bridge.lost_image(job, resolved.image):
-            return
-        reason = why_snakemake(self.workflow, job) or reason
-        if has_block(job):
-            self._warn_once(resolved.rule, (NOT_CONTAINED,))
-        elif reason:
-            raise EngineError(
-                f"Snakemake itself has to run it on its node, because {reason}, and there it "
-                "starts no container without --sdm apptainer",
-                where=f"rule {resolved.rule}",
-                next_step="add `--sdm apptainer`, take the rule out of its group if it is in one, "
-                "or share more with --shared-fs-usage",
-            )
+        """Refuse a job whose container nobody would start, see `lost_container`."""
+        said = lost_container(self.workflow, job, resolved, reason)
+        self._warn_once(resolved.rule, said)
 
     def _warn_once(self, rule: str, warnings: tuple[str, ...]) -> None:
         for sentence in warnings:
@@ -336,6 +314,7 @@ class TaskMaker:
 class Session(TaskMaker):
     """All parts of a run, wired together; created by `open_session`."""
 
+    runner: Runner
     trace: Trace
     submitter: Submitter
     live: Registry
@@ -395,11 +374,6 @@ def open_session(executor: Any) -> Session:
         warn=say.warning,
         pass_env=tuple(executor.envvars()),
     )
-
-
-def _drop_tmpdir(settled: Settled) -> None:
-    """Remove TMPDIR here: Snakemake makes it where it prepares a job, the task on its node."""
-    drop_empty(own_tmpdir(settled.scratch), settled.scratch)
 
 
 def array_limit(array: str | int, scheduler: Scheduler) -> int:
