@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.bridge.capture import Prepared
@@ -68,9 +67,7 @@ async def store_in_cache(workflow: Any, job: Any) -> None:
         await job.rule.cache.store(job)
 
 
-def fetch_from_cache(
-    workflow: Any, job: Any, around: AbstractContextManager[None] | None = None
-) -> bool:
+def fetch_from_cache(workflow: Any, job: Any, around: AbstractContextManager[None]) -> bool:
     """Take a job's outputs from the between-workflow cache; False if they are not in it.
 
     Args:
@@ -83,7 +80,7 @@ def fetch_from_cache(
     if not is_cached(workflow, job):
         return False
     try:
-        workflow.async_run(Prepared(job, around or nullcontext()).prepare())
+        workflow.async_run(Prepared(job, around).prepare())
         workflow.async_run(job.rule.cache.fetch(job))
     except CacheMissException:
         return False

@@ -128,6 +128,11 @@ def _flagged(job: Any, flag: str) -> tuple[str, ...]:
     return tuple(str(f) for f in job.output if is_flagged(f, flag))
 
 
+def stored_pipes(job: Any) -> tuple[str, ...]:
+    """Return pipes that Snakemake would put into a storage, as files that they are not."""
+    return tuple(str(f) for f in job.output if f.is_storage and str(f) in _flagged(job, "pipe"))
+
+
 def touched_by(job: Any) -> tuple[str, ...]:
     """Return outputs that Snakemake touches when the command has ended."""
     return _flagged(job, "touch")

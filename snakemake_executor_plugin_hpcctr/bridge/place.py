@@ -61,8 +61,8 @@ def check_job(workflow: Any, job: Any) -> None:
 
 
 def has_block(job: Any) -> bool:
-    """Whether the job is a `run:` block."""
-    return bool(job.is_run) and not job.is_template_engine
+    """Whether the job is a `run:` block; a group is none."""
+    return not job.is_group() and bool(job.is_run) and not job.is_template_engine
 
 
 def needs_runner(workflow: Any, job: Any) -> bool:
@@ -76,7 +76,12 @@ def is_measured(workflow: Any, job: Any) -> bool:
 
 
 def why_snakemake(workflow: Any, job: Any) -> str:
-    """Return why a whole Snakemake must run the job on its node; "" if it need not."""
+    """Return why a whole Snakemake must run the job on its node; "" if it need not.
+
+    A group is asked about only if it was handed to one whole.
+    """
+    if job.is_group():
+        return "its group is run by one Snakemake"
     if reason := why_not_here(job):
         return reason
     if has_block(job) and asks_for_plan(job.rule.run_func.__code__):

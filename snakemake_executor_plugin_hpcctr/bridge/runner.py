@@ -80,6 +80,18 @@ class Runner:
                 return self._command(self._block(job, arguments))
         return self._command(self._whole(job))
 
+    def captured_group(self, group: Any, cores: int) -> Captured:
+        """Return the command that runs all jobs of a group by one Snakemake on their node.
+
+        Args:
+            group: Snakemake's group.
+            cores: What it may use.
+        """
+        for job in group.jobs:
+            if needs_runner(self.executor.workflow, job):
+                self._tell(job)
+        return self._command(self._whole(group, cores=cores))
+
     def _tell(self, job: Any) -> None:
         """Say once which rules are run by Python on their nodes, and why."""
         if job.name in self._told:
@@ -132,19 +144,19 @@ class Runner:
             )
         return self._block_argv
 
-    def _whole(self, job: Any) -> Spec:
+    def _whole(self, job: Any, **named: int) -> Spec:
         from snakemake_interface_executor_plugins.executors.real import RealExecutor  # noqa: PLC0415 (start-up time)
 
         executor = self.executor
         argv = (
             *("--snakefile", str(executor.get_snakefile())),
-            *shlex.split(RealExecutor.get_job_args(executor, job)),
+            *shlex.split(RealExecutor.get_job_args(executor, job, **named)),
             *_wait_arguments(executor.workflow, job),
             *_general_arguments(executor),
             *("--mode", executor.get_exec_mode().item_to_choice()),
         )
         own_storage = _keeps_copies_apart(executor.workflow)
-        group = group_id(job)
+        group = None if job.is_group() else group_id(job)  # of a group that goes without saying
         member = () if group is None else ("--local-groupid", group)
         return self._spec((*argv, *member, *NO_RATE), own_storage=own_storage)
 
@@ -204,8 +216,10 @@ def _wait_arguments(workflow: Any, job: Any) -> list[str]:
     """
     if not has_shared(workflow, "input-output"):
         return []
-    inner = inputs_from_group(job)
-    files = [str(f) for f in job.local_input if str(f) not in inner]
+    files: dict[str, None] = {}
+    for each in job.jobs if job.is_group() else (job,):
+        inner = inputs_from_group(each)
+        files.update((str(f), None) for f in each.local_input if str(f) not in inner)
     return ["--wait-for-files", *files] if files else []
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.errors import HpcctrError
     from snakemake_executor_plugin_hpcctr.executor.follow import Ended
     from snakemake_executor_plugin_hpcctr.executor.outcome import Verdict
-    from snakemake_executor_plugin_hpcctr.executor.session import Session, Settled
+    from snakemake_executor_plugin_hpcctr.executor.session import Session
     from snakemake_executor_plugin_hpcctr.executor.submit import Answer, Batch
     from snakemake_executor_plugin_hpcctr.task import Task, TaskGroup
 
@@ -105,7 +105,7 @@ class Executor(RemoteExecutor):
                 return self._group_of(session, job)
             settled = session.settle(job)
             self.run_job_pre(job)
-            if self._fetched(job, settled):
+            if session.fetched(job, settled):
                 self.report_job_success(SubmittedJobInfo(job))
                 return None
             return session.task_of(job, settled)
@@ -122,7 +122,7 @@ class Executor(RemoteExecutor):
             self.workflow.scheduler.error_callback(job)
         return None
 
-    def _group_of(self, session: Session, group: Any) -> TaskGroup | None:
+    def _group_of(self, session: Session, group: Any) -> Task | TaskGroup | None:
         from snakemake_executor_plugin_hpcctr.executor import groups  # noqa: PLC0415 (start-up time)
 
         settled = groups.settle(session, group)
@@ -131,16 +131,6 @@ class Executor(RemoteExecutor):
         if task is None:
             self.report_job_success(SubmittedJobInfo(group))
         return task
-
-    def _fetched(self, job: Any, settled: Settled) -> bool:
-        """Take a job's outputs from the between-workflow cache, if they are there."""
-        from snakemake_executor_plugin_hpcctr.bridge import finish  # noqa: PLC0415 (start-up time)
-        from snakemake_executor_plugin_hpcctr.executor import tasks  # noqa: PLC0415 (start-up time)
-
-        try:
-            return finish.fetch_from_cache(self.workflow, job)
-        finally:  # Snakemake prepares the job for that, and makes TMPDIR here
-            tasks.drop_empty(tasks.own_tmpdir(settled.scratch), settled.scratch)
 
     def _say(self, words: str) -> None:
         """Log an error once: a mistake in a rule concerns each of its jobs."""

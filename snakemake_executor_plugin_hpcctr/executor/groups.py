@@ -6,14 +6,14 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snakemake_executor_plugin_hpcctr.bridge import finish
 from snakemake_executor_plugin_hpcctr.bridge import groups as bridge
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge_jobs
 from snakemake_executor_plugin_hpcctr.bridge.place import why_snakemake
 from snakemake_executor_plugin_hpcctr.config.resolved import REQUEST, gpus_in
 from snakemake_executor_plugin_hpcctr.errors import ConfigError, HpcctrError
+from snakemake_executor_plugin_hpcctr.executor.tasks import own_tmpdir
 from snakemake_executor_plugin_hpcctr.script.group import memory_of
-from snakemake_executor_plugin_hpcctr.task import Gpu, Member, NodeWork, Resources, TaskGroup
+from snakemake_executor_plugin_hpcctr.task import Gpu, Member, NodeWork, Resources, Task, TaskGroup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +31,8 @@ SINGLE = (
 SPREADING = ("nodes", "tasks", "tasks_per_node", "tasks_per_gpu")
 #: Numbers of ours that Snakemake adds up with its own.
 GPUS, DISK = "hpcctr_gpus", "hpcctr_tmp_mb"
+#: Why a job runs as its partners do.
+TOGETHER = "it shares a pipe or service with a job that needs it"
 #: A service may take so many seconds to make its file, or longer if the latency wait is longer.
 PATIENCE_S = 60
 
@@ -68,8 +70,11 @@ def settle(session: Session, group: Any) -> SettledGroup:
     return SettledGroup(members, resources)
 
 
-def task_of(session: Session, group: Any, settled: SettledGroup) -> TaskGroup | None:
+def task_of(session: Session, group: Any, settled: SettledGroup) -> Task | TaskGroup | None:
     """Turn a group into one that can be submitted; None if a cache had all of its outputs.
+
+    Where Snakemake itself has to run each of its jobs, or partners of a pipe or service among
+    them, one Snakemake runs the whole group: that is one task.
 
     Args:
         session: The run.
@@ -81,13 +86,10 @@ def task_of(session: Session, group: Any, settled: SettledGroup) -> TaskGroup | 
         Exception: Whatever Snakemake raises about a member.
     """
     whole = bridge.members_of(group)
+    if _needs_one_snakemake(session, whole):
+        return _by_snakemake(session, group, whole, settled)
     chosen = {m.job: session.choose(m.job, settled.members[m.job]) for m in whole}
-    _refuse_pipes_on_node(session, whole)
-    done = [
-        m.job
-        for m in whole
-        if finish.fetch_from_cache(session.workflow, m.job, bridge.seen_from_head(m.job))
-    ]
+    done = [m.job for m in whole if session.fetched(m.job, settled.members[m.job])]
     left = bridge.members_of(group, done)
     members = [_member(session, m, settled.members[m.job], chosen[m.job]) for m in left]
     if not members:
@@ -105,18 +107,70 @@ def task_of(session: Session, group: Any, settled: SettledGroup) -> TaskGroup | 
     )
 
 
-def _refuse_pipes_on_node(session: Session, members: Sequence[MemberJob]) -> None:
+def _needs_one_snakemake(session: Session, members: Sequence[MemberJob]) -> bool:
+    reasons = [why_snakemake(session.workflow, m.job) for m in members]
     partners = [m.unit for m in members]
+    coupled = (r for r, unit in zip(reasons, partners, strict=True) if partners.count(unit) > 1)
+    return all(reasons) or any(coupled)
+
+
+def _by_snakemake(
+    session: Session, group: Any, members: Sequence[MemberJob], settled: SettledGroup
+) -> Task:
+    """Return the task of a group that one Snakemake runs on its node.
+
+    Raises:
+        HpcctrError: A member has a container of ours or a pipe in a storage, or a variable has
+            two values.
+    """
     for member in members:
-        reason = why_snakemake(session.workflow, member.job)
-        if reason and partners.count(member.unit) > 1:
-            raise ConfigError(
-                "it takes part in a pipe or service, and Snakemake itself would have to run it on "
-                f"the node: {reason}",
-                where=f"rule {member.job.rule.name}",
-                next_step="compute such values in the command, or share more with "
-                "--shared-fs-usage",
-            )
+        _refuse_stored_pipe(member.job)
+        session.check_lost_container(member.job, settled.members[member.job].resolved, TOGETHER)
+    resolved = [s.resolved for s in settled.members.values()]
+    first = settled.members[members[0].job]
+    cores = max(settled.resources.cpus_per_task, group.threads)
+    captured = session.runner.captured_group(group, cores)
+    return Task(
+        key=bridge_jobs.durable_key(group),
+        rule=bridge_jobs.name_of(group),
+        attempt=group.attempt,
+        command=captured.command,
+        interpreter=captured.interpreter,
+        workdir=session.place.workdir,
+        env=_variables(resolved),
+        pass_env=(*session.pass_env, *(name for one in resolved for name in one.pass_env)),
+        clean_env=any(one.clean_env for one in resolved),
+        scratch=first.scratch,
+        tmpdir=own_tmpdir(first.scratch),
+        resources=settled.resources,
+        tasks_per_element=1,
+    )
+
+
+def _refuse_stored_pipe(job: Any) -> None:
+    """Refuse what Snakemake on a node fails to do (9.17 to 9.27)."""
+    if bridge.stored_pipes(job):
+        raise ConfigError(
+            "its pipe belongs to the storage, and Snakemake on a node cannot store one",
+            where=f"rule {job.rule.name}",
+            next_step="add input-output and storage-local-copies to --shared-fs-usage, or write a "
+            "file in place of the pipe",
+        )
+
+
+def _variables(members: Sequence[Resolved]) -> dict[str, str]:
+    """Return the variables of all members, which one process gets."""
+    values: dict[str, tuple[str, str]] = {}
+    for member in members:
+        for name, value in member.env.items():
+            rule, other = values.setdefault(name, (member.rule, value))
+            if value != other:
+                raise ConfigError(
+                    f"rule {rule} sets the variable {name} to {other!r}, and rule {member.rule} to "
+                    f"{value!r}; one Snakemake runs them on their node",
+                    next_step="give both rules the same, or take one of them out of the group",
+                )
+    return {name: value for name, (_, value) in values.items()}
 
 
 def _member(session: Session, member: MemberJob, settled: Settled, chosen: Any) -> Member:

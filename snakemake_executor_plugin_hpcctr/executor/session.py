@@ -8,37 +8,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.bridge import finish
 from snakemake_executor_plugin_hpcctr.bridge import groups as bridge_groups
 from snakemake_executor_plugin_hpcctr.bridge import jobs as bridge
 from snakemake_executor_plugin_hpcctr.bridge.capture import Captured, capture
 from snakemake_executor_plugin_hpcctr.bridge.place import (
     check_job,
     check_shared,
-    has_block,
     is_measured,
     needs_runner,
-    why_snakemake,
 )
 from snakemake_executor_plugin_hpcctr.bridge.runner import Runner
 from snakemake_executor_plugin_hpcctr.config.layers import default_layers, resolve
 from snakemake_executor_plugin_hpcctr.engines import ENGINES, launch
-from snakemake_executor_plugin_hpcctr.errors import EngineError, EngineMissing
+from snakemake_executor_plugin_hpcctr.errors import EngineMissing
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.follow import Follower
 from snakemake_executor_plugin_hpcctr.executor.image_work import images_of_run
 from snakemake_executor_plugin_hpcctr.executor.live import Registry
 from snakemake_executor_plugin_hpcctr.executor.local_data import with_local_data
+from snakemake_executor_plugin_hpcctr.executor.lost import lost_container
 from snakemake_executor_plugin_hpcctr.executor.planned import PlannedTasks
 from snakemake_executor_plugin_hpcctr.executor.submit import Submitter
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     LONELY,
-    NOT_CONTAINED,
     Place,
     check_texts,
     choose_engine,
     container_binds,
     declared_env,
-    drop_empty,
+    drop_tmpdir,
     own_tmpdir,
     scratch_path,
     with_apptainer_args,
@@ -150,6 +149,18 @@ class TaskMaker:
         """
         return self.build(job, settled, self.choose(job, settled))
 
+    def fetched(self, job: Any, settled: Settled) -> bool:
+        """Take a job's outputs from the between-workflow cache; False if they are not in it.
+
+        Args:
+            job: Snakemake's job, no group.
+            settled: What `settle` said of it.
+        """
+        try:
+            return finish.fetch_from_cache(self.workflow, job, bridge_groups.seen_from_head(job))
+        finally:
+            drop_tmpdir(settled.scratch)
+
     def build(self, job: Any, settled: Settled, chosen: tuple[Image | None, EngineName]) -> Task:
         """Turn a job into a task when its engine is known; from here on its outputs may go.
 
@@ -248,8 +259,7 @@ class TaskMaker:
             ways = {"contained": engine != "host", "prepare": self.prepare}
             return capture(self.workflow, job, around=around, **ways)
         finally:
-            # Snakemake makes TMPDIR where it prepares a job; the task makes it on its node.
-            drop_empty(own_tmpdir(settled.scratch), settled.scratch)
+            drop_tmpdir(settled.scratch)
 
     def choose(self, job: Any, settled: Settled) -> tuple[Image | None, EngineName]:
         """Return the image of a job, ready for use, and its engine.
@@ -263,7 +273,7 @@ class TaskMaker:
         """
         rule, resolved = settled.resolved.rule, settled.resolved
         if needs_runner(self.workflow, job):
-            self._check_lost_container(job, rule, resolved)
+            self.check_lost_container(job, resolved)
             return None, "host"
         if bridge.brings_containers(job):
             return None, "host"
@@ -299,21 +309,10 @@ class TaskMaker:
             return None, "host"
         return self.images.ready(image, engine), engine
 
-    def _check_lost_container(self, job: Any, rule: str, resolved: Resolved) -> None:
-        """Refuse a job whose container nobody would start; a `run:` block never runs in one."""
-        if not bridge.lost_image(job, resolved.image):
-            return
-        reason = why_snakemake(self.workflow, job)
-        if has_block(job):
-            self._warn_once(rule, (NOT_CONTAINED,))
-        elif reason:
-            raise EngineError(
-                f"Snakemake itself has to run it on its node, because {reason}, and there it "
-                "starts no container without --sdm apptainer",
-                where=f"rule {rule}",
-                next_step="add `--sdm apptainer`, take the rule out of its group if it is in one, "
-                "or share more with --shared-fs-usage",
-            )
+    def check_lost_container(self, job: Any, resolved: Resolved, reason: str = "") -> None:
+        """Refuse a job whose container nobody would start, see `lost_container`."""
+        said = lost_container(self.workflow, job, resolved, reason)
+        self._warn_once(resolved.rule, said)
 
     def _warn_once(self, rule: str, warnings: tuple[str, ...]) -> None:
         for sentence in warnings:
@@ -328,6 +327,7 @@ class Session(TaskMaker):
     """All parts of a run, wired together; created by `open_session`."""
 
     planned: PlannedTasks
+    runner: Runner
     trace: Trace
     submitter: Submitter
     live: Registry

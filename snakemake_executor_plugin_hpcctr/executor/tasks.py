@@ -45,10 +45,6 @@ LONELY = (
     'and its command is started once, on the first: set `launch="srun"` to start it on each, or '
     "`mpi` if it starts the others itself"
 )
-NOT_CONTAINED = (
-    "its `run:` block runs in Snakemake's own Python, outside of the container, as with any "
-    "executor; with `--sdm apptainer` its shell() calls run inside"
-)
 
 
 @dataclass(frozen=True)
@@ -72,6 +68,11 @@ def scratch_path(base: str, run_id: str, serial: int) -> str:
 def own_tmpdir(scratch: str) -> str:
     """Return the folder within the task's own that TMPDIR names."""
     return posixpath.join(scratch, "tmp")
+
+
+def drop_tmpdir(scratch: str) -> None:
+    """Remove TMPDIR here: Snakemake makes it where it prepares a job, the task on its node."""
+    drop_empty(own_tmpdir(scratch), scratch)
 
 
 def drop_empty(*folders: str) -> None:

@@ -49,7 +49,7 @@ def _write_task(folder: RunFolder, job: Any, task: Task, number: Number) -> Live
     return Live(
         job=job,
         number=number,
-        title=task.title,
+        title=bridge.title_of(job) if bridge.is_group(job) else task.title,
         command="\n".join((task.command, *task.repeats)),
         script=script,
         log=log,

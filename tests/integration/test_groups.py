@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections import Counter
 from dataclasses import dataclass
@@ -305,4 +306,6 @@ def test_outputs_come_from_the_cache(lab: Lab, tmp_path: Path) -> None:
         assert result.code == 0, result.said
         assert "a\nb\n" == (workflow.folder / "c.txt").read_text()
         rows.append(sorted(row.rule for row in workflow.rows()))
+        folders = re.findall(r"tmpdir=(\S+)/tmp", result.said)
+        assert [False] * 3 == [Path(folder).exists() for folder in folders]
     assert [["a", "b", "c"], ["a", "c"]] == rows

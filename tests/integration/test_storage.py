@@ -293,6 +293,134 @@ def test_container_of_ours_is_refused_there(lab: Lab, tmp_path: Path) -> None:
     assert [] == workflow.rows()
 
 
+GROUPED = """
+    rule all:
+        input: "counted.txt", "late.txt"
+
+    rule first:
+        input: "in.txt"
+        output: temp("first.txt")
+        group: "g"
+        threads: 2
+        shell: "cat {input} >{output}"
+
+    rule count:
+        input: "first.txt"
+        output: "counted.txt"
+        group: "g"
+        shell: "test ! -L {input} && wc -l <{input} >{output}"
+
+    rule late:
+        input: "counted.txt"
+        output: "late.txt"
+        group: "g"
+        params: words=lambda _, input: Path(input[0]).read_text().strip()
+        run:
+            with open(output[0], "w") as stream:
+                print(params.words, group_variable(), file=stream)
+
+    def group_variable():
+        return os.environ["GROUP_VARIABLE"]
+"""
+MARKED_INPUT = 'storage.fs(os.path.abspath("remote/in.txt"))'
+PIPE = """
+    rule a:
+        output: pipe("a.txt")
+        shell: "echo a >{output}"
+
+    rule b:
+        input: "a.txt", storage.fs(os.path.abspath("remote/in.txt"))
+        output: "b.txt"
+        shell: "cat {input} >{output}"
+"""
+STORAGE = """
+    storage fs:
+        provider="fs"
+"""
+
+
+def test_one_snakemake_runs_a_group(lab: Lab, tmp_path: Path) -> None:
+    """With unshared inputs, one Snakemake runs a group, whose jobs need no storage in between."""
+    ours = prepare(tmp_path / "ours", lab.environ, GROUPED)
+    ours.write("hpcctr.yaml", "defaults:\n  env:\n    GROUP_VARIABLE: ours\n")
+    local = prepare(tmp_path / "local", {"GROUP_VARIABLE": "ours"}, GROUPED)
+
+    result = ours.run(*_remote(ours))
+    expected = local.run_local(*_remote(local)[:4])
+
+    assert (0, 0) == (expected.code, result.code), result.said
+    assert content(local) == content(ours)
+    assert {"in.txt", "counted.txt", "late.txt"} == set(content(ours))
+    assert ["group_g"] == [row.rule for row in ours.rows()]
+    assert result.lines("Submitted group g (count, first, late) as")
+    assert_done(ours, *_remote(ours))
+
+
+def test_one_snakemake_runs_a_pipe(lab: Lab, tmp_path: Path) -> None:
+    """Partners of a pipe of whom one needs Snakemake on its node are run by one Snakemake."""
+    workflow = prepare(tmp_path, lab.environ, STORAGE + PIPE)
+    result = workflow.run("b.txt", "--shared-fs-usage", *NO_COPIES)
+    assert result.code == 0, result.said
+    assert (tmp_path / "b.txt").read_text() == "a\nin\n"
+    assert ["group_a_b"] == [row.rule for row in workflow.rows()]
+
+
+def test_pipe_in_a_storage_is_refused(lab: Lab, tmp_path: Path) -> None:
+    """Snakemake on a node fails to store a pipe; that is said before."""
+    workflow = prepare(tmp_path, lab.environ, PIPE.replace(MARKED_INPUT, '"in.txt"'))
+    result = workflow.run("b.txt", *_remote(workflow))
+    assert result.code == 1
+    assert "rule a: its pipe belongs to the storage" in result.said
+    assert result.lines("hint: add input-output and storage-local-copies")
+    assert not result.shows_traceback
+    assert [] == workflow.rows()
+
+
+def test_group_of_one_snakemake_says_what_failed(lab: Lab, tmp_path: Path) -> None:
+    """The failure of such a group is the group's, and its log tells which job failed."""
+    workflow = prepare(tmp_path, lab.environ, GROUPED.replace("wc -l", "no-such-command"))
+    result = workflow.run(*_remote(workflow))
+    assert result.code == 1
+    assert result.lines("group g (count, first, late) failed on")
+    assert "no-such-command" in result.said
+    assert not result.shows_traceback
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (
+            'container: "image.sif"',
+            "",
+            "rule a: Snakemake itself has to run it on its node, because it shares a pipe",
+        ),
+        ('resources: env="X=1"', 'resources: env="X=2"', "sets the variable X to"),
+    ],
+)
+def test_what_one_snakemake_cannot_run_is_refused(
+    lab: Lab, tmp_path: Path, a: str, b: str, words: str
+) -> None:
+    """A container of ours, or two values of a variable, in a group that one Snakemake runs."""
+    lines = PIPE.replace('pipe("a.txt")', f'pipe("a.txt")\n        {a}')
+    lines = lines.replace('"b.txt"', f'"b.txt"\n        {b}')
+    workflow = prepare(tmp_path, lab.environ, STORAGE + lines)
+    result = workflow.run("b.txt", "--shared-fs-usage", *NO_COPIES)
+    assert result.code == 1
+    assert words in result.said
+    assert result.lines("hint: ")
+    assert not result.shows_traceback
+    assert [] == workflow.rows()
+
+
+def _remote(workflow: Workflow) -> tuple[str, ...]:
+    """Return the flags with which all files go through the storage."""
+    remote = str(workflow.folder / "remote")
+    return (
+        *("--default-storage-provider", "fs", "--default-storage-prefix", remote),
+        *("--shared-fs-usage", *LITTLE),
+    )
+
+
 def test_software_that_is_not_shared_is_deployed_on_the_node(
     lab: Lab,
     apptainer: str,  # noqa: ARG001 (Snakemake starts it)
