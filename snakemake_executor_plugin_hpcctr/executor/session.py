@@ -33,7 +33,6 @@ from snakemake_executor_plugin_hpcctr.executor.submit import Submitter
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     LONELY,
     Place,
-    check_texts,
     choose_engine,
     container_binds,
     declared_env,
@@ -214,7 +213,6 @@ class TaskMaker:
         )
         if resolved.local_data and not needs_runner(self.workflow, job):
             task = self._with_local_data(job, task)
-        check_texts(task)
         launch(task)  # what the engine cannot express is this job's error, not the whole wave's
         return task
 

@@ -98,25 +98,6 @@ def with_apptainer_args(options: EngineOptions, words: tuple[str, ...]) -> Engin
     return options.model_copy(update={"apptainer": apptainer.model_copy(update=more)})
 
 
-def check_texts(task: Task) -> None:
-    """Refuse the one character that no shell, argument or variable can carry.
-
-    Raises:
-        ConfigError: A NUL in the command, a variable or a bind.
-    """
-    texts = {
-        "the command": "".join((task.command, *task.repeats)),
-        **{f"the variable {name}": value for name, value in task.env.items()},
-        "a bind": "".join(map(str, task.binds)),
-    }
-    if name := next((name for name, text in texts.items() if "\0" in text), None):
-        raise ConfigError(
-            f"{name} holds a NUL character, which no program can be given",
-            next_step="look for `\\0` in a text of the Snakefile: Python makes one character of "
-            "it; write `\\\\0` for a backslash and a zero",
-        )
-
-
 def container_binds(
     place: Place, captured: Captured, own_paths: Iterable[str], user: Iterable[Bind]
 ) -> tuple[Bind, ...]:

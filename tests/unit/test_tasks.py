@@ -14,7 +14,6 @@ from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     Place,
     base_evidence,
-    check_texts,
     choose_engine,
     container_binds,
     declared_env,
