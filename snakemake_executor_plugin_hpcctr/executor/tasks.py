@@ -169,9 +169,9 @@ def job_name(rule: str, wildcards: tuple[tuple[str, str], ...]) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "._-+=") else "_" for c in text)[:80]
 
 
-def same_request(task: Task | TaskGroup) -> tuple[str, Resources, int | None]:
+def same_request(task: Task | TaskGroup) -> tuple[str, Resources, int | None, int | None]:
     """Return what must be equal for two tasks to share an array."""
-    return (task.rule, task.resources, task.tasks_per_element)
+    return (task.rule, task.resources, task.tasks_per_element, task.max_parallel)
 
 
 def element_resources(task: Task | TaskGroup, tasks: int) -> Resources:
@@ -202,7 +202,8 @@ def pack_size(task: Task | TaskGroup, tasks: int, parallel: int | None) -> int:
         return task.tasks_per_element
     if not parallel or runtime_min is None or runtime_min > SHORT_MIN:
         return 1
-    return max(1, min(tasks // (ROUNDS * parallel), ELEMENT_MIN // runtime_min))
+    places = min(parallel, task.max_parallel or parallel)
+    return max(1, min(tasks // (ROUNDS * places), ELEMENT_MIN // runtime_min))
 
 
 def describe_request(resources: Resources) -> str:
