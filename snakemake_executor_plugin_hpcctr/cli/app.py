@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.main import get_command
 
-from snakemake_executor_plugin_hpcctr.cli import attached, doctor, explain, lab, output, status
+from snakemake_executor_plugin_hpcctr.cli import (
+    attached,
+    doctor,
+    explain,
+    lab,
+    output,
+    status,
+    sweep,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(lab.app, name="lab")
+app.add_typer(sweep.app, name="sweep")
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(explain.explain)

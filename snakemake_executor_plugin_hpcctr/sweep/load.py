@@ -66,17 +66,20 @@ class Loaded:
         return {name: parse_value(value) for name, value in (self.config.constants or {}).items()}
 
 
-def load(file: Path, name: str | None = None) -> Loaded:
+def load(file: Path, *, searched: bool = False) -> Loaded:
     """Read and check a sweep.yaml.
+
+    Args:
+        file: What to read.
+        searched: A sampler draws the trials, whatever the file says of how many there are.
 
     Raises:
         ConfigError: The file cannot be read or used; says where and why.
     """
-    shown = str(file) if name is None else name
-    return parse_sweep(read_text(file, shown, "sweep"), file, shown)
+    return parse_sweep(read_text(file, str(file), "sweep"), file, str(file), searched=searched)
 
 
-def parse_sweep(text: str, file: Path, name: str) -> Loaded:
+def parse_sweep(text: str, file: Path, name: str, *, searched: bool = False) -> Loaded:
     """Check the text of a sweep.yaml.
 
     Raises:
@@ -90,19 +93,20 @@ def parse_sweep(text: str, file: Path, name: str) -> Loaded:
     except ValidationError as error:
         problems = [*problems, *problems_of(error, suggestion)]
     else:
-        problems = [*problems, *_contradictions(config)]
+        problems = [*problems, *_contradictions(config, searched=searched)]
     if config is None or problems:
         raise error_of(name, placed(name, problems, reader.lines))
     return Loaded(config, name, file, reader.lines)
 
 
-def _contradictions(config: SweepConfig) -> Iterator[Problem]:
+def _contradictions(config: SweepConfig, *, searched: bool) -> Iterator[Problem]:
     """Yield what no single key shows to be wrong."""
     if not config.parameters and not config.rows:
         yield Problem(
             ("parameters",), "the sweep has no parameters", "write `parameters:` or `rows:`"
         )
-    yield from _about_drawing(config)
+    if not searched:
+        yield from _about_drawing(config)
     yield from _about_constants(config)
     yield from _about_metrics(config)
 

@@ -21,7 +21,8 @@ Value: TypeAlias = "bool | int | float | str"
 #: Hexadecimal digits: two of 10,000 trials have the same hash once in 20,000 sweeps.
 HASH_DIGITS = 10
 MARK = "~"
-HASHED = re.compile(rf"{MARK}([0-9a-f]{{{HASH_DIGITS}}})(?![0-9a-z])")
+#: At the end of a name, or alone as the wildcard of a rule's copy.
+HASHED = re.compile(rf"(?:{MARK}|(?:^|,)trial=)([0-9a-f]{{{HASH_DIGITS}}})(?![0-9a-z])")
 #: A rule of one trial, in a workflow that was repeated for each.
 RULE = re.compile(rf"(.+)__trial_([0-9a-f]{{{HASH_DIGITS}}})")
 PLAIN = frozenset("._+-")

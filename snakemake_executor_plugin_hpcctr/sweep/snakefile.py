@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Names a file with the trials that a round of `hpcctr sweep run` asks for.
 ROUND_VARIABLE = "HPCCTR_SWEEP_ROUND"
+#: Lists the trials that a search has tried, in the folder of the results.
+SEARCHED = "searched.json"
 WILDCARD = "trial"
 
 #: Results folder → file of the sweep that uses it, in this process.
@@ -49,8 +51,7 @@ class Sweep:
 
     def __init__(self, source: Any, output: str | None = None) -> None:
         if isinstance(source, (str, os.PathLike)):
-            loaded = load(Path(source))
-            trials = _round_of(loaded) or expand(loaded)
+            loaded, trials = _open(Path(source), output)
         else:
             loaded = Loaded(SweepConfig(), "Paramspace", Path("paramspace"), {})
             trials = unique(loaded, map(trial_of, _rows_of(source)))
@@ -144,6 +145,15 @@ class Sweep:
             )
         return self._known[name]
 
+    def path_of(self, stage: str, trial: Trial, file: str = "") -> str:
+        """Return the path of a stage's file for one of the sweep's trials.
+
+        Raises:
+            ConfigError: There is no such stage.
+        """
+        view = project(trial, self._used(stage))
+        return self._path(stage, view.name if view else "", file)
+
     def params(self, wildcards: Any) -> dict[str, Value]:
         """Return the values of a job's trial, constants included, for `params:`.
 
@@ -208,12 +218,24 @@ def _rows_of(paramspace: Any) -> Iterable[Mapping[str, Value]]:
     return rows
 
 
-def _round_of(loaded: Loaded) -> list[Trial] | None:
-    """Return the trials of the round that `hpcctr sweep run` is at, if it runs this sweep."""
-    file = os.environ.get(ROUND_VARIABLE)
-    if not file:
-        return None
-    content = json.loads(Path(file).read_text(encoding="utf-8"))
-    if content["sweep"] != str(loaded.file.resolve()):
-        return None
-    return [trial_of(values) for values in content["trials"]]
+def _open(file: Path, output: str | None) -> tuple[Loaded, list[Trial]]:
+    """Return a sweep and its trials.
+
+    While `hpcctr sweep run` is at work these are the trials of its round; after a search, all
+    that it has tried; otherwise sweep.yaml says which there are.
+    """
+    loaded = load(file, searched=True)
+    found = Path(os.environ.get(ROUND_VARIABLE, ""))
+    if not found.is_file() or json.loads(found.read_text())["sweep"] != str(file.resolve()):
+        found = Path(output or loaded.output, SEARCHED)
+    if found.is_file():
+        return loaded, trials_in(found)[2]
+    loaded = load(file)
+    return loaded, expand(loaded)
+
+
+def trials_in(file: Path) -> tuple[str, dict[str, Value], list[Trial]]:
+    """Return the folder of results, the constants and the trials that a file lists."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    trials = [trial_of(values) for values in content["trials"]]
+    return content["output"], content["constants"], trials

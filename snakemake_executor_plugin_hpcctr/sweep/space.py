@@ -70,13 +70,15 @@ def axes_of(loaded: Loaded) -> list[Axis]:
     axes += [axis_of(loaded, name, one) for name, one in (config.parameters or {}).items()]
     if config.replicates:
         axes.append(Axis((SEED,), [(seed,) for seed in config.replicates]))
+    if config.halving:
+        axes.append(Axis((config.halving.parameter,), [(config.halving.to,)]))
     seen: set[str] = set()
     for name in (name for axis in axes for name in axis.names):
         if name in seen or name in (config.constants or {}):
             raise ConfigError(
                 f"the parameter `{name}` is there twice",
-                where=loaded.at("rows"),
-                next_step="remove the column, or the other one",
+                where=loaded.at("parameters", name),
+                next_step="rows, replicates, halving and constants bring parameters, too: keep one",
             )
         seen.add(name)
     return axes

@@ -50,7 +50,7 @@ def expand(loaded: Loaded) -> list[Trial]:
     """
     axes = axes_of(loaded)
     names = [name for axis in axes for name in axis.names]
-    accept = _accept(loaded, names)
+    accept = accept_of(loaded, names)
     found = combinations(loaded, axes)
     if loaded.config.combine in {None, "grid", "zip"}:
         chosen = [values for values in found if accept(values)]
@@ -121,8 +121,12 @@ def _take(
     return list(chosen.values())
 
 
-def _accept(loaded: Loaded, names: Sequence[str]) -> Callable[[Mapping[str, Value]], bool]:
-    """Return a function that tells whether the conditions keep a combination."""
+def accept_of(loaded: Loaded, names: Sequence[str]) -> Callable[[Mapping[str, Value]], bool]:
+    """Return a function that tells whether the conditions keep a combination.
+
+    Raises:
+        ConfigError: A condition cannot be read.
+    """
     config, constants = loaded.config, loaded.constants
     known = (*names, *constants)
     include, exclude = (
