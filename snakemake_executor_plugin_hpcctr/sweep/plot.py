@@ -126,6 +126,8 @@ def by_parameter(name: str, lines: Sequence[Line], metric: str, best: Line) -> A
         xaxis={
             "title": name,
             "type": "log" if logarithmic else "linear" if numeric else "category",
+            "exponentformat": "e",
+            "dtick": 1 if logarithmic else None,
         },
         yaxis={"title": metric},
     )
@@ -149,6 +151,7 @@ def _dimension(name: str, column: Sequence[Any]) -> dict[str, Any]:
     ticks = range(math.floor(low), math.ceil(high) + 1)
     return {
         "label": name,
+        "range": [ticks[0], ticks[-1]],
         "values": [math.log10(value) for value in column],
         "tickvals": list(ticks),
         "ticktext": [f"{10.0**tick:g}" for tick in ticks],

@@ -32,7 +32,7 @@ Point: TypeAlias = "tuple[Value, ...]"
 
 #: More than any cluster's queue takes; a slip of the pen is more probable.
 MOST_TRIALS = 100_000
-#: Digits of drawn numbers: short names, and nobody needs more of a random number.
+#: Digits of drawn and logarithmically spread numbers: short names, and nobody needs more.
 DRAWN_DIGITS = 6
 #: A normal distribution ends somewhere: 1 in 10^9 lies outside.
 EDGE = 1e-9
@@ -209,7 +209,7 @@ def _logarithmic(first: float, last: float, parameter: Parameter) -> list[Value]
         return [first]
     low, high = math.log(first), math.log(last)
     spread = [math.exp(low + (high - low) * index / (count - 1)) for index in range(count)]
-    return [first, *(rounded(value) for value in spread[1:-1]), last]
+    return [first, *(rounded(value, DRAWN_DIGITS) for value in spread[1:-1]), last]
 
 
 def _bounded(count: int) -> int:
