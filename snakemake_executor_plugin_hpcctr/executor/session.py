@@ -397,6 +397,6 @@ def image_folder(settled: General, workdir: Path) -> Path:
 def command_line(settings: Any) -> dict[str, object]:
     """Return the settings that were given, by the names of hpcctr.yaml."""
     names = ("scheduler", "engine", "python", "image_dir", "binds", "account", "partition", "array")
-    names = (*names, "max_parallel", "log_dir", "keep_logs")
-    given = {name: getattr(settings, name) for name in names}
+    more = ("max_parallel", "log_dir", "keep_logs")
+    given = {name: getattr(settings, name) for name in (*names, *more)}
     return {name: value for name, value in given.items() if value not in (None, [])}
