@@ -151,7 +151,9 @@ def run_in_foreground(
 
     Raises:
         CommandError: The program does not exist.
+        KeyboardInterrupt: Ctrl-C was pressed, and the program has ended.
     """
+    interrupted = False
     try:
         process = subprocess.Popen(list(argv), env=dict(env))  # noqa: S603 (argv list, no shell)
     except (FileNotFoundError, PermissionError) as error:
@@ -159,9 +161,13 @@ def run_in_foreground(
     started(process.pid)
     while True:
         try:
-            return process.wait()
+            code = process.wait()
         except KeyboardInterrupt:
+            interrupted = True
             continue
+        if interrupted:
+            raise KeyboardInterrupt
+        return code
 
 
 def find_program(name: str, *, extra_path: str = "/usr/sbin:/sbin") -> str | None:

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from snakemake_executor_plugin_hpcctr import proc
 from snakemake_executor_plugin_hpcctr.errors import CommandError, ConfigError
+from snakemake_executor_plugin_hpcctr.schedulers.local.processes import read_process
 from snakemake_executor_plugin_hpcctr.sweep.modules import (
     config_file,
     is_written_for_sweeps,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 #: Where Snakemake looks for a Snakefile of which nothing is said.
 SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
+UNLOCK_S = 120.0
 ALWAYS = ("--keep-going", "--rerun-incomplete")
 
 
@@ -130,10 +132,12 @@ class Rounds:
     def _foreground(self, argv: list[str], environ: dict[str, str]) -> int:
         self.say(f"running: {shlex.join(argv)}")
         head = self._folder / "head"
-        code = proc.run_in_foreground(
-            argv, env=environ, started=lambda pid: write_atomically(head, _identity(pid))
-        )
-        head.unlink(missing_ok=True)
+        try:
+            code = proc.run_in_foreground(
+                argv, env=environ, started=lambda pid: write_atomically(head, _identity(pid))
+            )
+        finally:
+            head.unlink(missing_ok=True)
         if code < 0:
             raise CommandError(
                 f"`{argv[0]}` was ended by signal {-code}",
@@ -146,19 +150,22 @@ class Rounds:
         head = self._folder / "head"
         if not head.exists():
             return
-        pid, _, host = head.read_text(encoding="utf-8").partition(" ")
-        if host != socket.gethostname() or Path("/proc", pid).exists():
+        identity = head.read_text(encoding="utf-8")
+        pid, _, host = identity.split(" ", 2)
+        if host != socket.gethostname() or _identity(int(pid)) == identity:
             raise ConfigError(
                 f"the Snakemake of an earlier `hpcctr sweep run` is still there: {pid} on {host}",
                 next_step="wait for it, or end it; if it is gone, remove " + str(head),
             )
         self.say("the last run was killed: unlocking the folder, then going on")
-        proc.run([self.command[0], "--unlock", "--snakefile", str(self.snakefile)], timeout_s=120)
+        proc.run([*self.command, "--unlock"], timeout_s=UNLOCK_S)
         head.unlink()
 
 
 def _identity(pid: int) -> str:
-    return f"{pid} {socket.gethostname()}"
+    """Return what no other process has: its number, when it started, its machine."""
+    process = read_process(pid)
+    return f"{pid} {process.start if process else 'ended'} {socket.gethostname()}"
 
 
 def snakefile_of(command: Sequence[str]) -> Path:

@@ -15,7 +15,7 @@ from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.errors import CommandError, ConfigError
 from snakemake_executor_plugin_hpcctr.sweep.snakefile import Sweep
 from snakemake_executor_plugin_hpcctr.sweep.space import DRAWN_DIGITS, axis_of
-from snakemake_executor_plugin_hpcctr.sweep.table import FAILED, Line, lines_of
+from snakemake_executor_plugin_hpcctr.sweep.table import DONE, FAILED, Line, lines_of
 from snakemake_executor_plugin_hpcctr.sweep.trials import Trial, accept_of, expand, trial_of
 from snakemake_executor_plugin_hpcctr.sweep.values import rounded
 
@@ -125,7 +125,9 @@ class Study:
         )
 
     def tell(self, asked: Sequence[tuple[Trial, Any]], lines: Mapping[str, Line]) -> None:
-        """Note what the trials of a round measured; those without a number have failed.
+        """Note what the trials of a round measured; those that ended without a number have failed.
+
+        Those that have not ended are asked for again.
 
         Raises:
             CommandError: None has a number, and none has failed: they did not run.
@@ -139,7 +141,9 @@ class Study:
                 "command goes on from here",
             )
         for trial, one in asked:
-            number = numbers[trial.name]
+            number, line = numbers[trial.name], lines.get(trial.name)
+            if number is None and (line is None or line.state not in {DONE, FAILED}):
+                continue
             state = self._states.FAIL if number is None else self._states.COMPLETE
             self._study.tell(one.number, number, state=state)
 
