@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from snakemake_executor_plugin_hpcctr.errors import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 #: A program that was started and not waited for.

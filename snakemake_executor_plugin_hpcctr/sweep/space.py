@@ -209,7 +209,12 @@ def _logarithmic(first: float, last: float, parameter: Parameter) -> list[Value]
         return [first]
     low, high = math.log(first), math.log(last)
     spread = [math.exp(low + (high - low) * index / (count - 1)) for index in range(count)]
-    return [first, *(rounded(value, DRAWN_DIGITS) for value in spread[1:-1]), last]
+    between = [rounded(value, DRAWN_DIGITS) for value in spread[1:-1]]
+    if all(isinstance(end, int) for end in (first, last)) and all(
+        value.is_integer() for value in between
+    ):
+        return [first, *map(int, between), last]
+    return [float(first), *between, float(last)]
 
 
 def _bounded(count: int) -> int:

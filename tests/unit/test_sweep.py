@@ -335,8 +335,8 @@ def test_a_paramspace_goes_in_and_comes_out(tmp_path: Path) -> None:
 
 
 def test_ten_thousand_trials_take_less_than_a_second(sweep: Callable[[str], Sweep]) -> None:
-    """Expanding and planning a grid of 10,000 with three stages is quick."""
-    started = time.perf_counter()
+    """Expanding and planning a grid of 10,000 with three stages takes less than a CPU second."""
+    started = time.process_time()
     found = sweep("""
         parameters: {lr: {from: 1, to: 100, step: 1}, batch: {from: 1, to: 100, step: 1}}
         exclude: lr > 100 and batch == 16
@@ -345,7 +345,7 @@ def test_ten_thousand_trials_take_less_than_a_second(sweep: Callable[[str], Swee
     outputs = found.outputs("evaluate", "m.json")
     find = found.inputs("train", "model")
     assert 10_000 == len([find(job(path.split("/")[-2])) for path in outputs])
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 # --- bad input ---------------------------------------------------------------
