@@ -11,6 +11,7 @@ from snakemake_executor_plugin_hpcctr.cli import (
     attached,
     doctor,
     explain,
+    init,
     lab,
     output,
     status,
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(lab.app, name="lab")
 app.add_typer(sweep.app, name="sweep")
+app.command()(init.init)
 app.command()(status.status)
 app.command()(doctor.doctor)
 app.command()(explain.explain)
