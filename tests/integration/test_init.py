@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snakemake_executor_plugin_hpcctr.cli.init import templates
+from snakemake_executor_plugin_hpcctr.lab.apt import machine_mirror
+from tests.conftest import CACHE
 from tests.integration.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -33,21 +35,33 @@ def made(workflow: Workflow, name: str, *flags: str) -> Workflow:
     return Workflow(workflow.folder / "my own", workflow.environ)
 
 
+@pytest.fixture(scope="session")
+def genomics_image(apptainer: str) -> Path:  # noqa: ARG001 (it builds the image)
+    """Return the image of the genomics template, built by its own script once on a machine."""
+    script = templates()["genomics-variant-calling"] / "workflow/make-image.sh"
+    image = CACHE / "genomics.sif"
+    argv = ["bash", str(script), str(image), machine_mirror()]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no image with bwa: {done.stderr[-500:]}")
+    return image
+
+
 @pytest.fixture
 def ran(
     lab: Lab,
     apptainer: str,  # noqa: ARG001 (the engine)
     base_image: BaseImage,
     tmp_path: Path,
-) -> Callable[[str], Workflow]:
+) -> Callable[..., Workflow]:
     """Return a function that makes a template's workflow and runs `snakemake` in it."""
 
-    def run(name: str) -> Workflow:
+    def run(name: str, *more: Path) -> Workflow:
         own = made(Workflow(tmp_path, lab.environ), name, "--engine", "apptainer")
         # What `hpcctr lab image --dir images` would build.
         images = own.folder / "images"
         images.mkdir()
-        for file in (base_image.sif, base_image.sqsh):
+        for file in (base_image.sif, base_image.sqsh, *more):
             (images / file.name).symlink_to(file)
         with own.start() as running:
             result = running.finish(240)
@@ -63,7 +77,7 @@ def rules(workflow: Workflow) -> dict[str, int]:
 
 
 @pytest.mark.lab
-def test_train_evaluate_runs(ran: Callable[[str], Workflow]) -> None:
+def test_train_evaluate_runs(ran: Callable[..., Workflow]) -> None:
     """The template trains its four models and compares them."""
     own = ran("train-evaluate")
     assert rules(own) == TRAIN_EVALUATE
@@ -71,7 +85,7 @@ def test_train_evaluate_runs(ran: Callable[[str], Workflow]) -> None:
 
 
 @pytest.mark.lab
-def test_parameter_sweep_runs(ran: Callable[[str], Workflow]) -> None:
+def test_parameter_sweep_runs(ran: Callable[..., Workflow]) -> None:
     """The template trains eight trials in one array and chooses the best of them."""
     own = ran("parameter-sweep")
     assert rules(own) == PARAMETER_SWEEP
@@ -85,6 +99,18 @@ def test_parameter_sweep_runs(ran: Callable[[str], Workflow]) -> None:
     assert (own.folder / "results/trials.svg").read_text().count("<circle") == 8
     shown = own.hpcctr("sweep", "best", "config/sweep.yaml")
     assert best["trial"] in shown.said
+
+
+@pytest.mark.lab
+def test_genomics_runs(ran: Callable[..., Workflow], genomics_image: Path) -> None:
+    """The template finds the variants of the example's reads in its container."""
+    own = ran("genomics-variant-calling", genomics_image)
+    assert rules(own) == {"index": 1, "align": 1, "coverage": 1, "call": 1}
+    assert {row.engine for row in own.submitted()} == {"apptainer"}
+    table = (own.folder / "results/variants.tsv").read_text().splitlines()
+    found = [tuple(line.split("\t")[:4]) for line in table[1:]]
+    assert found[:2] == [("seq1", "288", "A", "ACATAG"), ("seq1", "548", "C", "A")]
+    assert len(found) == 7
 
 
 @pytest.mark.parametrize("name", NAMES)
