@@ -38,6 +38,7 @@ KEYS = {
     "account": "defaults: {account: …}",
     "partition": "defaults: {partition: …}",
     "array": "array",
+    "max_parallel": "defaults: {max_parallel: …}",
     "poll_min": "",
     "poll_max": "",
     "log_dir": "logs: {dir: …}",

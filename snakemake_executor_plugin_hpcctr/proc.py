@@ -208,6 +208,39 @@ def attach(
     return code if code >= 0 else 128 - code
 
 
+def run_in_foreground(
+    argv: Sequence[str], *, env: Mapping[str, str], started: Callable[[int], object]
+) -> int:
+    """Run a program on our own terminal to its end; return its exit code, -N after signal N.
+
+    Ctrl-C reaches the program, too, which ends in its own time: it is waited for.
+
+    Args:
+        argv: Program and arguments.
+        env: Its variables.
+        started: Takes its process id.
+
+    Raises:
+        CommandError: The program does not exist.
+        KeyboardInterrupt: Ctrl-C was pressed, and the program has ended.
+    """
+    interrupted = False
+    try:
+        process = subprocess.Popen(list(argv), env=dict(env))  # noqa: S603 (argv list, no shell)
+    except (FileNotFoundError, PermissionError) as error:
+        raise CommandError(f"`{argv[0]}` was not found on PATH") from error
+    started(process.pid)
+    while True:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            interrupted = True
+            continue
+        if interrupted:
+            raise KeyboardInterrupt
+        return code
+
+
 def find_program(name: str, *, extra_path: str = "/usr/sbin:/sbin") -> str | None:
     """Return the full path of a program, or None.
 

@@ -242,6 +242,7 @@ class Task(Frozen):
         tasks_per_element: How many such tasks run one after another in one array element;
             None leaves it to hpcctr.
         stage: What is copied to the node's own disk first.
+        max_parallel: How many elements of its array run at once; None for no limit.
         tmpdir: Value of `$TMPDIR`: a folder in `scratch`, or one that the user names.
         shared: Whether other tasks run at the same time in the same allocation.
     """
@@ -266,6 +267,7 @@ class Task(Frozen):
     tmpdir: str
     resources: Resources = Resources()
     tasks_per_element: int | None = Field(default=None, ge=1)
+    max_parallel: int | None = Field(default=None, ge=1)
     options: EngineOptions = EngineOptions()
     shared: bool = False
     stage: Stage = Stage()
@@ -360,3 +362,9 @@ class TaskGroup(Frozen):
     def tasks_per_element(self) -> int:
         """A group has its element to itself."""
         return 1
+
+    @property
+    def max_parallel(self) -> int | None:
+        """How many such groups run at once: the smallest of its members' limits."""
+        limits = [m.task.max_parallel for m in self.members if m.task.max_parallel]
+        return min(limits, default=None)

@@ -8,6 +8,8 @@ import re
 import tempfile
 from typing import Any
 
+from snakemake_executor_plugin_hpcctr.sweep.naming import split_rule
+
 #: Groups that nobody named; partners of a pipe or service have such ids.
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -20,10 +22,12 @@ def is_group(job: Any) -> bool:
 def name_of(job: Any) -> str:
     """Return the rule's name, or `group_NAME`: plain characters, equal for groups of a kind.
 
-    Partners of a pipe or service are a group without a name of its own: it has its rules'.
+    Partners of a pipe or service are a group without a name of its own: it has its rules'. The
+    copies of a rule that `hpcctr sweep run` made, one for each trial, are one rule: they share an
+    array, a folder of logs, and the settings of hpcctr.yaml.
     """
     if not is_group(job):
-        return str(job.rule.name)
+        return split_rule(str(job.rule.name))[0]
     name = str(job.dag.workflow.parent_groupids.get(job.groupid, job.groupid))
     if UUID.fullmatch(name):
         name = "_".join(rules_of(job))[:60]
@@ -44,10 +48,15 @@ def rules_of(group: Any) -> list[str]:
 
 
 def wildcards_of(job: Any) -> tuple[tuple[str, str], ...]:
-    """Return names and values of the wildcards, in the rule's order; empty for a group."""
+    """Return names and values of the wildcards, in the rule's order; empty for a group.
+
+    The trial to which a rule's copy belongs comes first.
+    """
     if is_group(job):
         return ()
-    return tuple((str(k), str(v)) for k, v in (job.wildcards_dict or {}).items())
+    trial = split_rule(str(job.rule.name))[1]
+    own = tuple((str(k), str(v)) for k, v in (job.wildcards_dict or {}).items())
+    return (("trial", trial), *own) if trial else own
 
 
 def durable_key(job: Any) -> str:

@@ -14,9 +14,11 @@ from snakemake_executor_plugin_hpcctr.cli import (
     explain,
     images,
     images_build,
+    init,
     lab,
     output,
     status,
+    sweep,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ app.add_typer(images.app, name="images")
 app.add_typer(lab.app, name="lab")
 images.app.command()(images_build.build)
 images.app.command(context_settings={"ignore_unknown_options": True})(images_build.edit)
+app.add_typer(sweep.app, name="sweep")
+app.command()(init.init)
 app.command()(status.status)
 app.add_typer(dsl.app, name="dsl")
 app.command()(doctor.doctor)

@@ -343,6 +343,7 @@ class RuleSettings(Section):
     )
     mpi: Text | None = _about("Launcher that the command itself starts, e.g. srun or mpiexec.")
     tasks_per_element: Positive | None = _about("Tasks one after another in one array element.")
+    max_parallel: Count | None = _about("Elements of one array that run at once; 0 for no limit.")
     gres: Gres | None = _about("Generic resources as in Slurm, e.g. gpu:a100:2.")
     partition: Joined | None = _about("Partition, or a list.")
     account: Text | None = _about("Account.")

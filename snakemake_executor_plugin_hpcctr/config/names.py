@@ -69,6 +69,7 @@ RESOURCES: dict[str, ResourceName] = {
     "launch": ResourceName("launch"),
     "mpi": ResourceName("mpi"),
     "tasks_per_element": ResourceName("tasks_per_element"),
+    "max_parallel": ResourceName("max_parallel"),
     "slurm_partition": ResourceName("partition"),
     "slurm_account": ResourceName("account"),
     "qos": ResourceName("qos"),

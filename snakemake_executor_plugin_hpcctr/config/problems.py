@@ -21,7 +21,7 @@ from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pydantic import BaseModel, ValidationError
 
@@ -52,19 +52,27 @@ class Problem(NamedTuple):
     line: int | None = None
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Return what pydantic found, in words."""
-    return [_problem(dict(detail)) for detail in error.errors(include_url=False)]
+def problems_of(
+    error: ValidationError, suggest: Callable[[Place], str] | None = None
+) -> list[Problem]:
+    """Return what pydantic found, in words.
+
+    Args:
+        error: What it found.
+        suggest: Says what an unknown key may have meant; knows hpcctr.yaml if None.
+    """
+    known = suggest or _suggestion
+    return [_problem(dict(detail), known) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: dict[str, Any]) -> Problem:
+def _problem(detail: dict[str, Any], suggest: Callable[[Place], str]) -> Problem:
     place: Place = tuple(part for part in detail["loc"] if part not in KINDS)
     given = detail["input"]
     match detail["type"]:
         case "hpcctr":
             return Problem(place, detail["ctx"]["what"], detail["ctx"]["next_step"])
         case "extra_forbidden":
-            return Problem(place, f"unknown key `{place[-1]}`", _suggestion(place))
+            return Problem(place, f"unknown key `{place[-1]}`", suggest(place))
         case "model_type" | "dict_type":
             return Problem(
                 place,

@@ -143,6 +143,11 @@ class Resolved:
         """How many tasks run one after another in one array element; None if nobody says."""
         return cast("int | None", self.values.get("tasks_per_element"))
 
+    @property
+    def max_parallel(self) -> int | None:
+        """How many elements of one array run at once; None for no limit."""
+        return self.values.get("max_parallel") or None
+
     @cached_property
     def resources(self) -> Resources:
         """The request to the scheduler."""

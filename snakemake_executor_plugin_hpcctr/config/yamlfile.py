@@ -33,6 +33,7 @@ MERGE = "tag:yaml.org,2002:merge"
 STANDARD = "tag:yaml.org,2002:"
 UNSAFE = "tag:yaml.org,2002:python/"
 DEEPEST = 20
+QUOTES = ("'", '"')
 
 HINTS = {
     "\\t": "YAML does not allow tabs for indentation: use spaces",
@@ -79,8 +80,18 @@ def load(file: Path, environ: Mapping[str, str], name: str | None = None) -> Loa
         ConfigError: The file cannot be read or used; says where and why, all errors at once.
     """
     shown = str(file) if name is None else name
+    around = Surroundings(environ=environ, base=str(file.absolute().parent))
+    return parse_config(read_text(file, shown, "configuration file"), shown, around)
+
+
+def read_text(file: Path, shown: str, kind: str) -> str:
+    """Read a file as UTF-8.
+
+    Raises:
+        ConfigError: It cannot be read; names it as `shown`, and as what `kind` says.
+    """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"the file is not UTF-8 text (byte {error.start})",
@@ -89,12 +100,10 @@ def load(file: Path, environ: Mapping[str, str], name: str | None = None) -> Loa
         ) from None
     except OSError as error:
         raise ConfigError(
-            f"the configuration file cannot be read: {error.strerror or error}",
+            f"the {kind} cannot be read: {error.strerror or error}",
             where=shown,
             next_step="check its path and permissions",
         ) from None
-    around = Surroundings(environ=environ, base=str(file.absolute().parent))
-    return parse_config(text, shown, around)
 
 
 def parse_config(text: str, name: str, around: Surroundings) -> LoadedConfig:
@@ -103,7 +112,7 @@ def parse_config(text: str, name: str, around: Surroundings) -> LoadedConfig:
     Raises:
         ConfigError: Names line and key of everything that is wrong.
     """
-    reader = _Reader(name)
+    reader = Reader(name)
     data = reader.read(text)
     problems, config = reader.problems, None
     try:
@@ -115,15 +124,36 @@ def parse_config(text: str, name: str, around: Surroundings) -> LoadedConfig:
     return LoadedConfig(config, name, reader.lines)
 
 
-class _Reader:
-    """Turns YAML's nodes into dicts, lists and texts; notes lines and what YAML lets pass."""
+class Quoted(str):
+    """A text that stands in quotes in the file."""
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ()
+
+
+class Reader:
+    """Turns YAML's nodes into dicts, lists and texts; notes lines and what YAML lets pass.
+
+    Args:
+        name: The file as messages name it.
+        about: What a file that holds no keys is told: an example, and the page of the keys.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        about: tuple[str, str] = ("engine: apptainer", "docs/reference/hpcctr-yaml.md"),
+    ) -> None:
         self.name = name
+        self.about = about
         self.lines: dict[Place, int] = {}
         self.problems: list[Problem] = []
 
     def read(self, text: str) -> object:
+        """Return what a text holds.
+
+        Raises:
+            ConfigError: It is not YAML, or no section at its top.
+        """
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -137,10 +167,11 @@ class _Reader:
         if node is None or node.tag == NULL:
             return None
         if not isinstance(node, yaml.MappingNode):
+            example, page = self.about
             raise ConfigError(
-                "expected keys and values, such as `engine: apptainer`",
+                f"expected keys and values, such as `{example}`",
                 where=f"{self.name}:{node.start_mark.line + 1}",
-                next_step="the keys are explained in docs/reference/hpcctr-yaml.md",
+                next_step=f"the keys are explained in {page}",
             )
         return self._value(node, ())
 
@@ -157,7 +188,7 @@ class _Reader:
                 items.append(self._value(item, (*place, index)))
             return items
         if isinstance(node, yaml.ScalarNode) and node.tag != NULL:
-            return str(node.value)
+            return Quoted(node.value) if node.style in QUOTES else str(node.value)
         return None
 
     def _check(self, node: yaml.Node, place: Place) -> None:

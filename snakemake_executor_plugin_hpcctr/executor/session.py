@@ -208,6 +208,7 @@ class TaskMaker:
             resources=resolved.resources,
             tasks_per_element=resolved.tasks_per_element,
             options=with_apptainer_args(resolved.options, captured.apptainer_args),
+            max_parallel=resolved.max_parallel,
             shared=bridge_groups.is_member(job),
             stage=resolved.stage,
         )
@@ -404,5 +405,6 @@ def _absolute(path: Path | None, workdir: Path) -> Path | None:
 def command_line(settings: Any) -> dict[str, object]:
     """Return the settings that were given, by the names of hpcctr.yaml."""
     names = ("scheduler", "engine", "python", "image_dir", "binds", "account", "partition", "array")
-    given = {name: getattr(settings, name) for name in (*names, "log_dir", "keep_logs")}
+    more = ("max_parallel", "log_dir", "keep_logs")
+    given = {name: getattr(settings, name) for name in (*names, *more)}
     return {name: value for name, value in given.items() if value not in (None, [])}

@@ -98,6 +98,14 @@ class ExecutorSettings(ExecutorSettingsBase):
             "env_var": True,
         },
     )
+    max_parallel: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "At most so many elements of each array run at once, in place of the rules' "
+            "own. Default: no limit",
+            "env_var": True,
+        },
+    )
     poll_min: float = field(
         default=0.2,
         metadata={

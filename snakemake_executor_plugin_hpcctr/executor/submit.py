@@ -158,6 +158,7 @@ class Submitter:
             workdir=self.workdir,
             batch_file=str(self.folder.batch_file(number)),
             comment=tag,
+            max_parallel=first.max_parallel,
         )
         return Batch(submission, tasks, first, size)
 

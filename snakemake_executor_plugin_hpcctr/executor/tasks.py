@@ -184,12 +184,13 @@ def images_of(task: Task | TaskGroup) -> tuple[Image, ...]:
 
 def same_request(
     task: Task | TaskGroup,
-) -> tuple[str, Resources, int | None, tuple[Image, ...]]:
+) -> tuple[str, Resources, int | None, int | None, tuple[Image, ...]]:
     """Return what must be equal for two tasks to share an array.
 
     The images are part of it: while one is pulled, tasks with another run.
     """
-    return (task.rule, task.resources, task.tasks_per_element, images_of(task))
+    limits = (task.tasks_per_element, task.max_parallel)
+    return (task.rule, task.resources, *limits, images_of(task))
 
 
 def element_resources(task: Task | TaskGroup, tasks: int) -> Resources:
@@ -220,7 +221,8 @@ def pack_size(task: Task | TaskGroup, tasks: int, parallel: int | None) -> int:
         return task.tasks_per_element
     if not parallel or runtime_min is None or runtime_min > SHORT_MIN:
         return 1
-    return max(1, min(tasks // (ROUNDS * parallel), ELEMENT_MIN // runtime_min))
+    places = min(parallel, task.max_parallel or parallel)
+    return max(1, min(tasks // (ROUNDS * places), ELEMENT_MIN // runtime_min))
 
 
 def describe_request(resources: Resources) -> str:

@@ -75,6 +75,14 @@ def test_command_line_starts_without_snakemake(fresh: Path, tmp_path: Path) -> N
     assert [] == [name for name in imported if name.partition(".")[0] == "snakemake"]
 
 
+def test_templates_are_in_the_wheel(fresh: Path, tmp_path: Path) -> None:
+    """`hpcctr init` makes a workflow without the checkout."""
+    said = run(fresh / "hpcctr", "init", "parameter-sweep", "own", cwd=tmp_path)
+    assert "cd own && snakemake" in said
+    assert (tmp_path / "own/workflow/scripts/train.py").stat().st_size > 0
+    assert (tmp_path / "own/data/digits.csv.gz").stat().st_size > 0
+
+
 def test_workflow_runs_from_the_wheel(fresh: Path, tmp_path: Path) -> None:
     """The wheel holds all that a run needs, the shell parts included."""
     (tmp_path / "Snakefile").write_text(

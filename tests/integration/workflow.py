@@ -100,6 +100,10 @@ class Running:
         """Press Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
 
+    def interrupt_all(self) -> None:
+        """Press Ctrl-C in a terminal, which reaches every process that it started, too."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
     def finish(self, timeout_s: float = 60.0) -> Result:
         """Wait for its end."""
         try:
@@ -147,7 +151,7 @@ class Workflow:
         self, *words: str, env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
     ) -> Running:
         """Start `snakemake` with these words; `before` is a program that starts it."""
-        return Running((*before, *SNAKEMAKE, *words), self.folder, self._environ(env))
+        return Running((*before, *SNAKEMAKE, *words), self.folder, self.variables(env))
 
     def start_hpcctr(
         self, *words: str, env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
@@ -174,7 +178,7 @@ class Workflow:
 
     def hpcctr(self, *words: str) -> Result:
         """Run `hpcctr` to its end."""
-        return Running((*HPCCTR, *words), self.folder, self._environ(None)).finish()
+        return Running((*HPCCTR, *words), self.folder, self.variables(None)).finish()
 
     def rows(self) -> list[Row]:
         """Return all tasks that were recorded, none if nothing was ever submitted."""
@@ -196,11 +200,8 @@ class Workflow:
         runs = {row.run for row in self.rows()}
         return [path for run in runs for path in Path("/tmp").glob(f"hpcctr-*-{run}-*")]
 
-    def variables(self) -> dict[str, str]:
-        """Return the environment in which its programs run."""
-        return self._environ(None)
-
-    def _environ(self, more: Mapping[str, str] | None) -> dict[str, str]:
+    def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Return the variables that its programs get."""
         own = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
         search = [str(ROOT), *filter(None, [own.get("PYTHONPATH")])]
         return {**own, "PYTHONPATH": os.pathsep.join(search), **self.environ, **(more or {})}

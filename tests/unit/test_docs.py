@@ -1,7 +1,8 @@
 """The documentation agrees with the code, with itself, and with Snakemake.
 
 A comment on the line before a fenced block says what the block is: `<!-- snakefile … -->` with
-`needs=FILE` and `target=FILE`, or `<!-- profile -->`.
+`needs=FILE` and `target=FILE`, or `sweep` where it opens the page's first sweep.yaml;
+`<!-- profile -->`, or `<!-- sweep -->`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import pytest
 from snakemake_executor_plugin_hpcctr.config.model import Surroundings
 from snakemake_executor_plugin_hpcctr.config.yamlfile import parse_config
 from snakemake_executor_plugin_hpcctr.executor.settings import ExecutorSettings
+from snakemake_executor_plugin_hpcctr.sweep.load import load
+from snakemake_executor_plugin_hpcctr.sweep.trials import expand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +109,10 @@ def _in_chinese(page: Path) -> Path:
 TRANSLATED = [page for page in PAGES if _in_chinese(page) in PAGES]
 ALL_BLOCKS = [block for page in PAGES for block in _blocks(page)]
 PROFILES = [block for block in ALL_BLOCKS if block.mark == "profile"]
-CONFIGURATIONS = [block for block in ALL_BLOCKS if block.kind == "yaml" and block not in PROFILES]
+SWEEPS = [block for block in ALL_BLOCKS if block.mark == "sweep"]
+CONFIGURATIONS = [
+    block for block in ALL_BLOCKS if block.kind == "yaml" and block not in [*PROFILES, *SWEEPS]
+]
 SNAKEFILES = [block for block in ALL_BLOCKS if block.kind == "python" and block.is_snakefile()]
 
 
@@ -208,6 +214,24 @@ def test_profile_examples_name_flags(block: _Block) -> None:
     assert set() == {f"--{key}" for key in keys} - _flags()
 
 
+def _write_sweep(block: _Block, folder: Path) -> Path:
+    file = folder / "sweep.yaml"
+    file.write_text(block.text, encoding="utf-8")
+    (folder / "learning_rates.txt").write_text("0.1\n0.01\n", encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("block", SWEEPS, ids=_block_name)
+def test_sweep_examples_are_valid(block: _Block, tmp_path: Path) -> None:
+    """A YAML block marked as a sweep has trials, or can be searched."""
+    file = _write_sweep(block, tmp_path)
+    searched = "distribution" in block.text and "combine" not in block.text
+    loaded = load(file, searched=searched or "halving" in block.text)
+    assert loaded.config.parameters
+    if not searched and "halving" not in block.text:
+        assert expand(loaded)
+
+
 @pytest.fixture(scope="module")
 def dry_runs(
     tmp_path_factory: pytest.TempPathFactory,
@@ -225,6 +249,8 @@ def _dry_run(block: _Block, folder: Path) -> subprocess.Popen[str]:
     for name in re.findall(r"needs=(\S+)", block.mark):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+    if block.mark.endswith(" sweep"):
+        _write_sweep(next(one for one in SWEEPS if one.page == block.page), folder)
     words = ["-n", "--executor", "hpcctr", "-j", "1", *re.findall(r"target=(\S+)", block.mark)]
     return subprocess.Popen(
         [sys.executable, "-m", "snakemake", *words],

@@ -314,6 +314,12 @@ def test_a_limit_on_jobs_halves_an_array(start: Callable[[Cluster], Run]) -> Non
     assert {submission.tag for submission in run.cluster.taken} == tags
 
 
+def test_an_array_keeps_the_limit_of_its_tasks(start: Callable[[Cluster], Run]) -> None:
+    """`max_parallel` of the tasks is that of their array."""
+    (batch,) = start(Cluster()).hand_over(*tasks(3, max_parallel=2))
+    assert 2 == batch.submission.max_parallel
+
+
 def test_halves_keep_the_tasks_of_an_element_together(start: Callable[[Cluster], Run]) -> None:
     """A packed array is cut between elements, and every task has the element that runs it."""
     run = start(Cluster(refuse=lambda s: LIMIT if len(s.scripts) > 2 else None))

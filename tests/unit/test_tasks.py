@@ -269,6 +269,7 @@ def test_tasks_share_an_array_if_they_ask_for_the_same() -> None:
         {"resources": Resources(mem_mb=1)},
         {"resources": Resources(extra=("--exclusive",))},
         {"tasks_per_element": 2},
+        {"max_parallel": 2},
     ):
         assert same_request(first) != same_request(make_task(**change))
 
@@ -324,3 +325,9 @@ def test_many_short_tasks_share_elements(
 def test_a_request_is_described(resources: Resources, expected: str) -> None:
     """Only what was asked for is told; several processes are told apart from their CPUs."""
     assert expected == describe_request(resources)
+
+
+def test_a_limit_on_elements_counts_as_places() -> None:
+    """Where two elements run at once, however large the cluster is, they hold more tasks."""
+    task = make_task(max_parallel=2, resources=Resources(runtime_min=5))
+    assert 12 == pack_size(task, 100, 1000)
