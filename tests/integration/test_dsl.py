@@ -42,7 +42,7 @@ class Pipeline(Workflow):
     def start_dsl(self, *words: str, executor: str = "hpcctr") -> Running:
         """Start `hpcctr dsl run main.py`."""
         argv = (*HPCCTR, "dsl", "run", "main.py", *words, "--", *EXECUTORS[executor])
-        return Running(argv, self.folder, self._environ(None))
+        return Running(argv, self.folder, self.variables())
 
     def dsl(self, *words: str, executor: str = "hpcctr", timeout_s: float = 100.0) -> Result:
         """Run `hpcctr dsl run main.py` to its end."""
@@ -526,7 +526,7 @@ def test_three_engines_on_the_lab(
     found = Pipeline(tmp_path / "run", lab_environ)
     found.pipeline(text)
     argv = (*HPCCTR, "dsl", "run", "main.py", "--data", str(data), "--", "--hpcctr-poll-max", "1")
-    result = Running(argv, found.folder, found._environ(None)).finish(150.0)
+    result = Running(argv, found.folder, found.variables()).finish(150.0)
     assert 0 == result.code, result.said
     assert ["0.01 2 100 MB 2\n0.1 2 100 MB 2\n"] == found.texts("evaluate", "report.txt")
     assert {"apptainer", "enroot", "pyxis"} == {row.engine for row in found.rows()}

@@ -518,7 +518,7 @@ def test_patterns(
             (tmp_path / file).chmod(0o755)
     options = ("--", "--hpcctr-poll-max", "0.5", "--quiet")
     argv = (*HPCCTR, "dsl", "run", "main.py", *pattern.words, *options)
-    result = Running(argv, tmp_path, pipeline._environ(None)).finish(150.0)
+    result = Running(argv, tmp_path, pipeline.variables()).finish(150.0)
     assert 0 == result.code, result.said
     found = {place: pipeline.texts(*place.split("/")) for place in pattern.expected}
     assert pattern.expected == found
