@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGE := snakemake_executor_plugin_hpcctr
 
-.PHONY: setup packages mpi languages demo test oldest check bench clean
+.PHONY: setup packages mpi languages registry demo test oldest check bench clean
 
 setup: .venv/.installed
 
@@ -37,10 +37,16 @@ languages: packages
 	  --no-install-recommends environment-modules r-base-core
 	$(BIN)/pip install --quiet --group languages
 
+# A registry and what pushes to it (10 MB); the tests of images skip without them.
+registry: packages
+	-[ "$$(id -u)" != 0 ] || { [ -x /usr/bin/docker-registry ] && [ -x /usr/bin/skopeo ] && [ -x /usr/bin/htpasswd ]; } \
+	  || DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet \
+	  --no-install-recommends docker-registry skopeo apache2-utils
+
 demo: packages
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash workflows/train-evaluate/demo.sh
 
-test: packages mpi languages check oldest
+test: packages mpi languages registry check oldest
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
 
 # Everything above runs with the newest Snakemake; this with the oldest that pyproject.toml allows.

@@ -57,12 +57,15 @@ def _with_version(machine: Machine, engine: EngineName) -> str:
 
 
 def usable(rule: Rule, node: Machine) -> list[EngineName]:
-    """Return the engines of a rule that a node has and that can start the rule's image."""
+    """Return the engines of a rule that a node has and that can start the rule's image.
+
+    For engines that start no SIF the image store takes its squashfs out.
+    """
     return [
         name
         for name in rule.engines
         if node.has(name)
-        and (rule.image_format is None or rule.image_format in ENGINES[name].FORMATS)
+        and (rule.image_format in {None, "sif"} or rule.image_format in ENGINES[name].FORMATS)
     ]
 
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-FORMATS = ("sqsh", "sif")
 #: A use is noted again after so many seconds.
 USE_EVERY_S = 3600.0
 _Model = TypeVar("_Model", bound=Frozen)

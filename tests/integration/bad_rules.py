@@ -16,9 +16,9 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
         'container: "text.sif"',
         ("rule image_is_text", "text.sif is neither a SIF nor a squashfs image", "`file /"),
     ),
-    "sif_for_enroot": (
+    "sif_cut_short": (
         'container: SIF\n    resources: engine="enroot"',
-        ("rule sif_for_enroot", "engine enroot cannot start a .sif image", "one .sqsh serves"),
+        ("rule sif_cut_short", "image.sif is no SIF", "`file /"),
     ),
     "directory_for_enroot": (
         'container: "folder"\n    resources: engine="enroot"',

@@ -145,8 +145,8 @@ ILL = {
     ),
     "no engine": (node(versions={}, pyxis="absent"), "error engines: rule train: n1 (partition"),
     "an engine for another format": (
-        rule(engines=("enroot",), image="a.sif", image_format="sif"),
-        "error engines: rule train: enroot cannot start a.sif",
+        rule(engines=("enroot",), image="root", image_format="directory"),
+        "error engines: rule train: enroot cannot start root",
     ),
     "pyxis on the head only": (node(pyxis="silent"), "error pyxis: srun knows pyxis's options"),
     "no user namespaces": (
