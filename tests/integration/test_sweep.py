@@ -265,3 +265,15 @@ def test_misuse_of_run_is_told(plain: Workflow, name: str) -> None:
     assert said in result.said
     assert not result.shows_traceback, result.said
     assert [] == plain.rows()
+
+
+def test_successive_halving_spends_more_on_the_best(plain: Workflow) -> None:
+    """Four trials with a budget of 1, the best two with 2, the best with 4."""
+    halving = "halving: {parameter: model.y, from: 1, to: 4, factor: 2}"
+    plain.write("sweep.yaml", PLAIN_SWEEP.replace("VALUES", "[1, 2, 3, 4]") + f"    {halving}\n")
+    with sweep_run(plain, "--sampler", "halving") as running:
+        result = running.finish(120)
+    assert result.code == 0, result.said
+    tried = [(row["model.x"], row["model.y"]) for row in table(plain)]
+    assert tried[:4] == [("1", "1"), ("2", "1"), ("3", "1"), ("4", "1")]
+    assert tried[4:] == [("4", "2"), ("3", "2"), ("4", "4")]
