@@ -7,6 +7,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# A lab for each of two processes; tests of one file share theirs.
+TWO := --numprocesses 2 --dist loadfile
 PACKAGE := snakemake_executor_plugin_hpcctr
 
 .PHONY: setup packages mpi languages registry demo test oldest check bench clean
@@ -47,11 +49,11 @@ demo: packages
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash workflows/train-evaluate/demo.sh
 
 test: packages mpi languages registry check oldest
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(TWO)
 
 # Everything above runs with the newest Snakemake; this with the oldest that pyproject.toml allows.
 oldest: packages .venv-oldest/.installed
-	PATH="$(CURDIR)/.venv-oldest/bin:$$PATH" .venv-oldest/bin/pytest --quiet \
+	PATH="$(CURDIR)/.venv-oldest/bin:$$PATH" .venv-oldest/bin/pytest --quiet $(TWO) \
 	  tests/integration/test_rule_kinds.py tests/integration/test_snakemake_base.py \
 	  tests/integration/test_runner.py tests/integration/test_storage.py
 
