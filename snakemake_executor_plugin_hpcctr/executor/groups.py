@@ -111,7 +111,7 @@ def _needs_one_snakemake(session: Session, members: Sequence[MemberJob]) -> bool
     reasons = [why_snakemake(session.workflow, m.job) for m in members]
     partners = [m.unit for m in members]
     coupled = (r for r, unit in zip(reasons, partners, strict=True) if partners.count(unit) > 1)
-    return all(reasons) or any(coupled)
+    return (bool(reasons) and all(reasons)) or any(coupled)
 
 
 def _by_snakemake(

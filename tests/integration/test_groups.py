@@ -309,3 +309,21 @@ def test_outputs_come_from_the_cache(lab: Lab, tmp_path: Path) -> None:
         folders = re.findall(r"tmpdir=(\S+)/tmp", result.said)
         assert [False] * 3 == [Path(folder).exists() for folder in folders]
     assert [["a", "b", "c"], ["a", "c"]] == rows
+
+
+def test_group_with_nothing_to_run(lab: Lab, tmp_path: Path) -> None:
+    """Jobs without an action are done at once, in a group, too."""
+    workflow = Workflow(tmp_path, lab.environ)
+    workflow.snakefile("""
+        rule b:
+            input: "a.txt"
+            output: touch("b.txt")
+            group: "g"
+        rule a:
+            output: touch("a.txt")
+            group: "g"
+    """)
+    result = workflow.run("b.txt")
+    assert result.code == 0, result.said
+    assert (tmp_path / "b.txt").exists()
+    assert [] == workflow.rows()
