@@ -152,8 +152,11 @@ def table(
     if as_json:
         output.as_json(records)
     elif as_csv is not None or parquet is not None:
-        _write_csv(records, as_csv)
-        _write_parquet(records, parquet)
+        try:
+            _write_csv(records, as_csv)
+            _write_parquet(records, parquet)
+        except OSError as error:
+            raise ConfigError(f"cannot write the table: {error}") from None
     else:
         output.data(_text(sweep, lines))
 

@@ -253,6 +253,15 @@ MISUSES: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 
 
+@pytest.mark.parametrize("flag", ["--csv", "--parquet"])
+def test_a_table_that_cannot_be_written_is_told(plain: Workflow, flag: str) -> None:
+    """A folder that is not there is no failure of hpcctr."""
+    plain.write("sweep.yaml", "parameters: {model.x: [1]}")
+    result = plain.hpcctr("sweep", "table", flag, "none/table")
+    assert result.code == 2
+    assert "cannot write the table:" in result.said
+
+
 @pytest.mark.parametrize("name", MISUSES)
 def test_misuse_of_run_is_told(plain: Workflow, name: str) -> None:
     """What is wrong is said in a sentence, and nothing runs."""
