@@ -70,7 +70,7 @@ class Run:
 
     def hand_over(self, *tasks: Task, largest: int = 1000) -> list[Batch]:
         """Plan, write and submit tasks; return the batches, whatever became of them."""
-        jobs = [(SimpleNamespace(log=[]), task) for task in tasks]
+        jobs = [(SimpleNamespace(log=[], is_group=lambda: False), task) for task in tasks]
         batches = self.submitter.write(self.submitter.plan(jobs, largest))
         self.answers = [self.submitter.submit(batch) for batch in batches]
         return batches
