@@ -1,6 +1,6 @@
 # What a command with `benchmark:` uses, seen from outside; sourced by hpcctr.sh for such tasks only.
-# Reads /proc as Snakemake's own measurement does, twice a second at first, every half minute later,
-# and starts no process per sample.
+# Reads /proc as Snakemake's own measurement does, twice a second at first and then ever less often,
+# down to every half minute after ten; starts no process per sample.
 #
 #   hpcctr_again      commands of further repeats, run after hpcctr_command while none fails
 #   hpcctr_records    one record per repeat, each ended by `;`: started, ended, the greatest
@@ -62,6 +62,7 @@ hpcctr_count_cpu() {
 hpcctr_sample_until_end() {
   local root wake pause samples=0 found= top_rss=0 top_vms=0 top_uss=0 top_pss=0 top_cpu=0
   local rss vms uss pss in out ticks others base_in=0 base_out=0 base_ticks=0
+  local begun=$SECONDS
   exec {wake}<> <(:) # nobody writes to it: a pause that starts no process
   while [[ -d /proc/$hpcctr_pid ]]; do
     rss=0 vms=0 uss=0 pss=0 in=0 out=0 ticks=0 others=
@@ -78,7 +79,9 @@ hpcctr_sample_until_end() {
     fi
     pause=0.5
     ((samples > 5)) || pause=0.1
-    ((samples <= 30)) || pause=30
+    # What a command writes at its very end is seen by a sample that comes soon after.
+    ((SECONDS - begun < 20)) || pause=$(((SECONDS - begun) / 20))
+    ((SECONDS - begun < 600)) || pause=30
     IFS= read -r -t "$pause" -u "$wake"
   done
 }
