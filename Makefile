@@ -32,11 +32,12 @@ mpi:
 	-[ "$$(id -u)" != 0 ] || [ -x /usr/bin/mpicc.mpich ] || DEBIAN_FRONTEND=noninteractive \
 	  apt-get install --yes --quiet --quiet --no-install-recommends mpich libmpich-dev
 
-# Interpreters and tools of rules in other languages, and modules; their tests skip without them.
+# Interpreters and tools of rules in other languages, modules, and what the storage plugin for
+# folders calls; their tests skip without them.
 languages: packages
-	-[ "$$(id -u)" != 0 ] || { [ -x /usr/bin/Rscript ] && [ -e /usr/share/modules/init/bash ]; } \
+	-[ "$$(id -u)" != 0 ] || { [ -x /usr/bin/Rscript ] && [ -x /usr/bin/rsync ] && [ -e /usr/share/modules/init/bash ]; } \
 	  || DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet \
-	  --no-install-recommends environment-modules r-base-core
+	  --no-install-recommends environment-modules r-base-core rsync
 	$(BIN)/pip install --quiet --group languages
 
 # A registry and what pushes to it (10 MB); the tests of images skip without them.
