@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -175,6 +176,12 @@ def start(
             raise CommandError(f"`{words[0]}` was not found on PATH") from error
 
 
+def _flush() -> None:
+    """Let what was printed so far stand before what a program prints on the same streams."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+
+
 def attach(
     argv: Sequence[str | Path],
     *,
@@ -197,6 +204,7 @@ def attach(
     """
     words = [os.fspath(word) for word in argv]
     environ = None if env is None else dict(env)
+    _flush()
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         program = subprocess.Popen(words, env=environ, cwd=cwd, pass_fds=keep)  # noqa: S603 (argv list, no shell)

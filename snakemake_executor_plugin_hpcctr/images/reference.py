@@ -148,7 +148,10 @@ def _with_scheme(text: str, scheme: str, rest: str, folder: str) -> Reference:
     plain: dict[str, tuple[Kind, str]] = {
         "enroot": ("container", rest),
         "build": ("recipe", f"build://{rest}"),
-        **{name: ("daemon", f"{program}:{rest}") for name, program in DAEMONS.items()},
+        # In a spelling that is read back: a location is parsed again where the image is made.
+        "dockerd": ("daemon", f"docker-daemon:{rest}"),
+        "docker-daemon": ("daemon", f"docker-daemon:{rest}"),
+        "podman": ("daemon", f"podman://{rest}"),
     }
     if scheme in plain:
         kind, location = plain[scheme]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,12 @@ from snakemake_executor_plugin_hpcctr.errors import ImageError
 from snakemake_executor_plugin_hpcctr.images import convert, oci
 from snakemake_executor_plugin_hpcctr.images.layers import merge
 from snakemake_executor_plugin_hpcctr.images.metadata import files_of, folders_of
+from snakemake_executor_plugin_hpcctr.images.reference import DAEMONS
 from snakemake_executor_plugin_hpcctr.images.squashfs import write_squashfs
 from snakemake_executor_plugin_hpcctr.images.store import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from snakemake_executor_plugin_hpcctr.images.reference import Reference
     from snakemake_executor_plugin_hpcctr.images.store import Store
@@ -85,8 +87,14 @@ def _state(reference: Reference, path: Path) -> str:
     return f"\n{status.st_size}\n{status.st_mtime_ns}"
 
 
+def _daemon(reference: Reference) -> tuple[str, str]:
+    """Return the program that asks a daemon, and the daemon's name of the image."""
+    scheme, _, name = reference.location.partition(":")
+    return DAEMONS[scheme], name.removeprefix("//")
+
+
 def _image_id(reference: Reference) -> str:
-    program, _, name = reference.location.partition(":")
+    program, name = _daemon(reference)
     done = proc.run([program, "image", "inspect", "--format", "{{.Id}}", name])
     if done.code == proc.NOT_FOUND:
         raise ImageError(
@@ -105,7 +113,7 @@ def _layout(reference: Reference, folder: Path) -> Path:
     if reference.kind == "archive" and path.is_dir():
         return path
     if reference.kind == "daemon":
-        program, _, name = reference.location.partition(":")
+        program, name = _daemon(reference)
         done = proc.run([program, "save", "--output", archive, name], timeout_s=TIMEOUT_S)
         if not done.ok:
             raise ImageError(str(done.error(f"{program} cannot save {name}").what))
@@ -113,13 +121,32 @@ def _layout(reference: Reference, folder: Path) -> Path:
     target = folder / "layout"
     try:
         with tarfile.open(path) as content:
-            content.extractall(target, filter="data")
+            # Python 3.11.3 and older have no filters: `_inside` refuses what leaves the folder.
+            if hasattr(tarfile, "data_filter"):
+                content.extraction_filter = tarfile.data_filter
+            content.extractall(target, members=_inside(content))  # noqa: S202 (members are checked)
     except (tarfile.TarError, EOFError) as error:
         raise ImageError(
             f"{path} is no whole archive of an image: {error}",
             next_step="make it anew, with `docker save` or `skopeo copy`",
         ) from error
     return target
+
+
+def _inside(content: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the plain files and folders of an archive; others have no place in one of an image.
+
+    Docker's archives link layers that are equal: such links stay, if they do not leave the folder.
+    """
+    for member in content:
+        linked = posixpath.join(posixpath.dirname(member.name), member.linkname)
+        names = [member.name, *([linked] if member.issym() else [])]
+        names += [member.linkname] if member.islnk() else []
+        if any(posixpath.normpath(n).startswith(("/", "..")) for n in names):
+            raise tarfile.TarError(f"{member.name} points out of the archive")
+        if member.isfile() or member.isdir() or member.issym() or member.islnk():
+            member.mode = 0o755 if member.isdir() else 0o644
+            yield member
 
 
 def read_image(folder: Path, name: str) -> tuple[oci.Config, Sequence[Path]]:

@@ -178,7 +178,8 @@ def test_output_is_that_of_snakemake(on_slurm: Run, by_snakemake: Run, output: s
 def test_nothing_is_left(on_slurm: Run) -> None:
     """Snakemake's copies of scripts are gone, what notebooks leave stays in their shadow."""
     assert 0 == on_slurm.result.code, on_slurm.result.said
-    assert [] == list((on_slurm.workflow.folder / ".snakemake/scripts").iterdir())
+    left = [path.name for path in (on_slurm.workflow.folder / ".snakemake/scripts").iterdir()]
+    assert {"__pycache__"} >= set(left)  # of Hy and xonsh, as after Snakemake's own executor
     assert [] == on_slurm.workflow.scratch_folders()
 
 
