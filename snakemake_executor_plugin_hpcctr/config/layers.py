@@ -17,12 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from snakemake_executor_plugin_hpcctr.config.model import (
-    AUTO,
-    ImageRecipe,
-    RuleSettings,
-    Surroundings,
-)
+from snakemake_executor_plugin_hpcctr.config.fields import AUTO, Surroundings
+from snakemake_executor_plugin_hpcctr.config.merge import DEFAULT, Layer, merge
+from snakemake_executor_plugin_hpcctr.config.model import ImageRecipe, RuleSettings
 from snakemake_executor_plugin_hpcctr.config.names import (
     DERIVED,
     is_relevant,
@@ -31,14 +28,7 @@ from snakemake_executor_plugin_hpcctr.config.names import (
 )
 from snakemake_executor_plugin_hpcctr.config.problems import error_of, problems_of
 from snakemake_executor_plugin_hpcctr.config.recipe import Recipe
-from snakemake_executor_plugin_hpcctr.config.resolved import (
-    DEFAULT,
-    Layer,
-    Resolved,
-    merge,
-    to_options,
-    to_resources,
-)
+from snakemake_executor_plugin_hpcctr.config.resolved import Resolved, to_options, to_resources
 from snakemake_executor_plugin_hpcctr.config.sources import (
     FLAGS,
     FileLayers,

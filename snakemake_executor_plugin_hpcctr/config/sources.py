@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from snakemake_executor_plugin_hpcctr.config import texts, yamlfile
-from snakemake_executor_plugin_hpcctr.config.model import (
-    HpcctrConfig,
-    RuleSettings,
-    Section,
-    Surroundings,
-)
+from snakemake_executor_plugin_hpcctr.config.fields import Section, Surroundings
+from snakemake_executor_plugin_hpcctr.config.merge import Layer, named_items
+from snakemake_executor_plugin_hpcctr.config.model import HpcctrConfig, RuleSettings
 from snakemake_executor_plugin_hpcctr.config.problems import error_of, problems_of
-from snakemake_executor_plugin_hpcctr.config.resolved import Layer, named_items
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:

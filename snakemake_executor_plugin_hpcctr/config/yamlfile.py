@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import ValidationError
 
-from snakemake_executor_plugin_hpcctr.config.model import HpcctrConfig, Surroundings
+from snakemake_executor_plugin_hpcctr.config.fields import Surroundings
+from snakemake_executor_plugin_hpcctr.config.model import HpcctrConfig
 from snakemake_executor_plugin_hpcctr.config.problems import (
     Problem,
     error_of,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snakemake_executor_plugin_hpcctr.config.fields import Surroundings
 from snakemake_executor_plugin_hpcctr.config.layers import (
     Layers,
     Resolved,
@@ -17,7 +18,6 @@ from snakemake_executor_plugin_hpcctr.config.layers import (
     to_options,
     to_resources,
 )
-from snakemake_executor_plugin_hpcctr.config.model import Surroundings
 from snakemake_executor_plugin_hpcctr.config.sources import file_source
 from snakemake_executor_plugin_hpcctr.config.yamlfile import parse_config
 from snakemake_executor_plugin_hpcctr.errors import ConfigError

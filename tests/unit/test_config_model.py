@@ -8,7 +8,7 @@ import jsonschema  # type: ignore[import-untyped]  # no stubs among the developm
 import pytest
 import yaml
 
-from snakemake_executor_plugin_hpcctr.config import model, units
+from snakemake_executor_plugin_hpcctr.config import fields, model, units
 from snakemake_executor_plugin_hpcctr.config.yamlfile import parse_config
 from snakemake_executor_plugin_hpcctr.task import (
     ApptainerOptions,
@@ -79,7 +79,7 @@ def example() -> str:
 
 def test_page_example_is_valid() -> None:
     """The page's example can be used as it stands."""
-    config = parse_config(example(), "hpcctr.yaml", model.Surroundings()).config
+    config = parse_config(example(), "hpcctr.yaml", fields.Surroundings()).config
     assert config.rules is not None
     assert list(config.rules) == ["train_*", "train_large"]
 
@@ -96,7 +96,7 @@ def test_page_example_is_valid() -> None:
 )
 def test_schema_accepts_what_we_accept(text: str) -> None:
     """Files that hpcctr accepts are valid for an editor that knows the schema."""
-    parse_config(text, "hpcctr.yaml", model.Surroundings())
+    parse_config(text, "hpcctr.yaml", fields.Surroundings())
     data = yaml.safe_load(text)
     if "array" in data:
         data["array"] = "off"  # an editor reads YAML 1.2, where `off` is a word

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from snakemake_executor_plugin_hpcctr.config.model import RuleSettings, Section
+from snakemake_executor_plugin_hpcctr.config.model import RuleSettings
 from snakemake_executor_plugin_hpcctr.config.names import (
     RESOURCES,
     is_relevant,
@@ -13,6 +14,9 @@ from snakemake_executor_plugin_hpcctr.config.names import (
     settings_of,
 )
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from snakemake_executor_plugin_hpcctr.config.fields import Section
 
 DROPPED = "the quotes round '--nice' are one pair too many and are dropped"
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "resources.md"

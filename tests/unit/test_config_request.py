@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from snakemake_executor_plugin_hpcctr.config.fields import Surroundings
 from snakemake_executor_plugin_hpcctr.config.layers import Resolved, make_layers, resolve
-from snakemake_executor_plugin_hpcctr.config.model import Surroundings
 from snakemake_executor_plugin_hpcctr.config.resolved import gpus_in
 from snakemake_executor_plugin_hpcctr.config.sources import file_source
 from snakemake_executor_plugin_hpcctr.config.yamlfile import parse_config

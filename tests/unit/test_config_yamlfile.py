@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from snakemake_executor_plugin_hpcctr.config.model import RuleSettings, Surroundings
+from snakemake_executor_plugin_hpcctr.config.fields import Surroundings
 from snakemake_executor_plugin_hpcctr.config.yamlfile import LoadedConfig, load, parse_config
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from snakemake_executor_plugin_hpcctr.config.model import RuleSettings
 
 AROUND = Surroundings(environ={"HOME": "/home/u"}, base="/project")
 

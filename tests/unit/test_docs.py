@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from snakemake_executor_plugin_hpcctr.config.model import Surroundings
+from snakemake_executor_plugin_hpcctr.config.fields import Surroundings
 from snakemake_executor_plugin_hpcctr.config.yamlfile import parse_config
 from snakemake_executor_plugin_hpcctr.executor.settings import ExecutorSettings
 from snakemake_executor_plugin_hpcctr.sweep.load import load

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from snakemake_executor_plugin_hpcctr import proc
+from snakemake_executor_plugin_hpcctr.config.fields import Surroundings
 from snakemake_executor_plugin_hpcctr.config.layers import make_layers, resolve
-from snakemake_executor_plugin_hpcctr.config.model import Surroundings
 from snakemake_executor_plugin_hpcctr.config.sources import file_source
 from snakemake_executor_plugin_hpcctr.config.yamlfile import parse_config
 from snakemake_executor_plugin_hpcctr.engines import launch
