@@ -9,7 +9,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
-from snakemake_executor_plugin_hpcctr.sweep.space import MOST_TRIALS
+from snakemake_executor_plugin_hpcctr.sweep.model import MOST_TRIALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,10 +85,6 @@ def _random(axes: Sequence[Axis], seed: int) -> Iterator[tuple[Point, ...]]:
 def _drawn(
     loaded: Loaded, axes: Sequence[Axis], trials: int, seed: int
 ) -> Iterator[tuple[Point, ...]]:
-    if trials > MOST_TRIALS:
-        raise ConfigError(
-            f"{trials:,} trials are more than {MOST_TRIALS:,}", where=loaded.at("trials")
-        )
     for shares in _sampler(loaded)(len(axes), trials, seed):
         yield tuple(axis.at(share) for axis, share in zip(axes, shares, strict=True))
 

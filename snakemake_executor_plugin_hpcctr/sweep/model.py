@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from snakemake_executor_plugin_hpcctr.config.model import Section
+from snakemake_executor_plugin_hpcctr.config.fields import (
+    Count,
+    Positive,
+    Section,
+    about,
+    one_of,
+    plain,
+)
 from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.config.units import parse_count
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.sweep.values import parse_number, parse_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from snakemake_executor_plugin_hpcctr.config.problems import Place
 
+#: More than any cluster's queue takes; a slip of the pen is more probable.
+MOST_TRIALS = 100_000
 #: Dotted names set keys inside sections of a workflow's configuration.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 COMBINE = ("grid", "zip", "random", "latin_hypercube", "sobol")
@@ -33,32 +41,6 @@ WAYS: dict[str, frozenset[str]] = {
     "from": frozenset({"to", "count", "step", "scale"}),
     "distribution": frozenset({"low", "high", "mean", "std"}),
 }
-
-
-def _checked(read: Callable[[Any], object]) -> BeforeValidator:
-    """Turn a reader into a validator, its ConfigError into an error that pydantic collects."""
-
-    def validate(value: Any) -> object:
-        try:
-            return read(value)
-        except ConfigError as error:
-            raise PydanticCustomError(
-                "hpcctr", "{what}", {"what": error.what, "next_step": error.next_step}
-            ) from error
-
-    return BeforeValidator(validate)
-
-
-def _one_of(*words: str) -> BeforeValidator:
-    def read(value: object) -> str:
-        if value not in words:
-            raise ConfigError(
-                f"expected {' or '.join(words)}, got {value!r}",
-                next_step=did_you_mean(str(value), words),
-            )
-        return str(value)
-
-    return _checked(read)
 
 
 def _values(value: object) -> tuple[Any, ...]:
@@ -90,7 +72,10 @@ def _path(value: object) -> str:
 def _seeds(value: object) -> tuple[int, ...]:
     if isinstance(value, list):
         return tuple(parse_count(item) for item in value)
-    return tuple(range(1, parse_count(value, least=1) + 1))
+    number = parse_count(value, least=1)
+    if number > MOST_TRIALS:
+        raise ConfigError(f"{number:,} replicates are more than the {MOST_TRIALS:,} of a sweep")
+    return tuple(range(1, number + 1))
 
 
 def _names(value: object) -> object:
@@ -117,55 +102,44 @@ KEYS = {"anyOf": [*WORDS["anyOf"], {"type": "object", "additionalProperties": {"
 NUMBER = {"type": "number"}
 
 
-def _count(least: int) -> Any:
-    return _checked(lambda value: parse_count(value, least=least))
-
-
-def _whole(least: int) -> WithJsonSchema:
-    return WithJsonSchema({"type": "integer", "minimum": least})
-
-
-Number = Annotated[float, _checked(parse_number), WithJsonSchema(NUMBER)]
-AnyNumber = Annotated[Any, _checked(parse_number), WithJsonSchema(NUMBER)]
-Positive = Annotated[int, _count(1), _whole(1)]
-Count = Annotated[int, _count(0), _whole(0)]
-Texts = Annotated[tuple[str, ...], _checked(_texts), WithJsonSchema(WORDS)]
-Path = Annotated[str, _checked(_path), WithJsonSchema({"type": "string"})]
-
-
-def _about(text: str) -> Any:
-    return Field(default=None, description=text)
+Number = Annotated[float, plain(parse_number), WithJsonSchema(NUMBER)]
+AnyNumber = Annotated[Any, plain(parse_number), WithJsonSchema(NUMBER)]
+Factor = Annotated[
+    int, plain(partial(parse_count, least=2)), WithJsonSchema({"type": "integer", "minimum": 2})
+]
+Texts = Annotated[tuple[str, ...], plain(_texts), WithJsonSchema(WORDS)]
+Path = Annotated[str, plain(_path), WithJsonSchema({"type": "string"})]
 
 
 class Parameter(Section):
     """Where a parameter's values come from: a list, a file, a range or a distribution."""
 
-    values: Annotated[tuple[Any, ...], _checked(_values), WithJsonSchema(VALUES)] | None = _about(
+    values: Annotated[tuple[Any, ...], plain(_values), WithJsonSchema(VALUES)] | None = about(
         "The values; a list in place of the section means the same."
     )
-    file: Path | None = _about("Text file with one value per line, or a CSV/TSV table.")
-    column: str | None = _about("Column of the table, if it is not called as the parameter.")
-    type: Annotated[Literal["auto", "text"], _one_of("auto", "text")] | None = _about(
+    file: Path | None = about("Text file with one value per line, or a CSV/TSV table.")
+    column: str | None = about("Column of the table, if it is not called as the parameter.")
+    type: Annotated[Literal["auto", "text"], one_of("auto", "text")] | None = about(
         "text: take values as they stand; auto (default): numbers and true/false are such."
     )
     start: AnyNumber | None = Field(default=None, alias="from", description="First value.")
-    to: AnyNumber | None = _about("Last value.")
-    count: Positive | None = _about("How many values, evenly spread.")
-    step: AnyNumber | None = _about("Distance between values, in place of count.")
-    scale: Annotated[Literal["lin", "log"], _one_of(*SCALES)] | None = _about(
+    to: AnyNumber | None = about("Last value.")
+    count: Positive | None = about("How many values, evenly spread.")
+    step: AnyNumber | None = about("Distance between values, in place of count.")
+    scale: Annotated[Literal["lin", "log"], one_of(*SCALES)] | None = about(
         "How they are spread: lin (default) or log."
     )
     distribution: (
         Annotated[
             Literal["uniform", "loguniform", "integer", "normal", "lognormal"],
-            _one_of(*DISTRIBUTIONS),
+            one_of(*DISTRIBUTIONS),
         ]
         | None
-    ) = _about("Draw values: uniform, loguniform, integer, normal or lognormal.")
-    low: Number | None = _about("Least value of uniform, loguniform and integer.")
-    high: Number | None = _about("Greatest value of these.")
-    mean: Number | None = _about("Mean of normal; of the logarithm for lognormal.")
-    std: Number | None = _about("Standard deviation of these.")
+    ) = about("Draw values: uniform, loguniform, integer, normal or lognormal.")
+    low: Number | None = about("Least value of uniform, loguniform and integer.")
+    high: Number | None = about("Greatest value of these.")
+    mean: Number | None = about("Mean of normal; of the logarithm for lognormal.")
+    std: Number | None = about("Standard deviation of these.")
 
     @model_validator(mode="before")
     @classmethod
@@ -205,13 +179,13 @@ class Metrics(Section):
     """Where each trial leaves its results."""
 
     file: Path = Field(description="JSON, YAML or CSV file in the trial's folder of the stage.")
-    stage: str | None = _about("The stage that writes it; without it, the trial's own folder.")
-    keys: Annotated[dict[str, str], _checked(_keys), WithJsonSchema(KEYS)] | None = _about(
+    stage: str | None = about("The stage that writes it; without it, the trial's own folder.")
+    keys: Annotated[dict[str, str], plain(_keys), WithJsonSchema(KEYS)] | None = about(
         "Keys in the file, `a.b` inside sections; of a CSV, columns of the last row. "
         "All numbers at the top of the file if absent."
     )
-    goal: dict[str, Annotated[Literal["maximize", "minimize"], _one_of(*DIRECTIONS)]] | None = (
-        _about("The metric that counts: {accuracy: maximize}.")
+    goal: dict[str, Annotated[Literal["maximize", "minimize"], one_of(*DIRECTIONS)]] | None = about(
+        "The metric that counts: {accuracy: maximize}."
     )
 
 
@@ -221,7 +195,7 @@ class Halving(Section):
     parameter: str = Field(description="The parameter that is the budget, such as epochs.")
     start: Positive = Field(alias="from", description="Budget of the first round.")
     to: Positive = Field(description="Budget of the last round.")
-    factor: Annotated[int, _count(2), _whole(2)] = Field(
+    factor: Factor = Field(
         default=3, description="By how much the budget grows and the number of trials shrinks."
     )
 
@@ -230,25 +204,25 @@ class SweepConfig(Section):
     """A whole sweep.yaml."""
 
     parameters: (
-        Annotated[dict[str, Annotated[Parameter, BeforeValidator(_shorthand)]], _checked(_names)]
+        Annotated[dict[str, Annotated[Parameter, BeforeValidator(_shorthand)]], plain(_names)]
         | None
-    ) = _about("Name: list, or a section that says where the values come from.")
-    rows: Path | None = _about("CSV or TSV table: each row is one combination of its columns.")
+    ) = about("Name: list, or a section that says where the values come from.")
+    rows: Path | None = about("CSV or TSV table: each row is one combination of its columns.")
     combine: (
-        Annotated[Literal["grid", "zip", "random", "latin_hypercube", "sobol"], _one_of(*COMBINE)]
+        Annotated[Literal["grid", "zip", "random", "latin_hypercube", "sobol"], one_of(*COMBINE)]
         | None
-    ) = _about("grid (default), zip, random, latin_hypercube or sobol.")
-    trials: Positive | None = _about("How many trials random, latin_hypercube and sobol draw.")
-    sampling_seed: Count | None = _about("Decides what is drawn. Default: 0.")
-    include: Texts | None = _about("Conditions that a trial must fulfil, all of them.")
-    exclude: Texts | None = _about("Conditions that no trial may fulfil.")
-    constants: Annotated[dict[str, Any], _checked(_names)] | None = _about(
+    ) = about("grid (default), zip, random, latin_hypercube or sobol.")
+    trials: Positive | None = about("How many trials random, latin_hypercube and sobol draw.")
+    sampling_seed: Count | None = about("Decides what is drawn. Default: 0.")
+    include: Texts | None = about("Conditions that a trial must fulfil, all of them.")
+    exclude: Texts | None = about("Conditions that no trial may fulfil.")
+    constants: Annotated[dict[str, Any], plain(_names)] | None = about(
         "Values that are equal in all trials."
     )
     replicates: (
         Annotated[
             tuple[int, ...],
-            _checked(_seeds),
+            plain(_seeds),
             WithJsonSchema(
                 {
                     "anyOf": [
@@ -259,14 +233,14 @@ class SweepConfig(Section):
             ),
         ]
         | None
-    ) = _about("Run each trial so many times, or once per seed; adds the parameter `seed`.")
-    stages: dict[str, Texts | None] | None = _about(
+    ) = about("Run each trial so many times, or once per seed; adds the parameter `seed`.")
+    stages: dict[str, Texts | None] | None = about(
         "Stage: the parameters that it uses; stages that use fewer run once for several trials."
     )
-    output: Path | None = _about("Folder of the results. Default: results/ and the file's name.")
-    max_parallel: Count | None = _about("How many tasks of a stage run at once; 0 for no limit.")
-    metrics: Metrics | None = _about("Where each trial leaves its results.")
-    halving: Halving | None = _about("Successive halving, for `hpcctr sweep run`.")
+    output: Path | None = about("Folder of the results. Default: results/ and the file's name.")
+    max_parallel: Count | None = about("How many tasks of a stage run at once; 0 for no limit.")
+    metrics: Metrics | None = about("Where each trial leaves its results.")
+    halving: Halving | None = about("Successive halving, for `hpcctr sweep run`.")
 
 
 def section_at(place: Place) -> type[Section]:

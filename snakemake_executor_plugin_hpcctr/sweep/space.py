@@ -11,7 +11,7 @@ from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.config.yamlfile import read_text
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.sweep.load import SEED
-from snakemake_executor_plugin_hpcctr.sweep.model import NAME
+from snakemake_executor_plugin_hpcctr.sweep.model import MOST_TRIALS, NAME
 from snakemake_executor_plugin_hpcctr.sweep.naming import text_of
 from snakemake_executor_plugin_hpcctr.sweep.values import (
     DELIMITERS,
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 Point: TypeAlias = "tuple[Value, ...]"
 
-#: More than any cluster's queue takes; a slip of the pen is more probable.
-MOST_TRIALS = 100_000
 #: Digits of drawn and logarithmically spread numbers: short names, and nobody needs more.
 DRAWN_DIGITS = 6
 #: A normal distribution ends somewhere: 1 in 10^9 lies outside.

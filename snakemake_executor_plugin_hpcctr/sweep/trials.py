@@ -9,8 +9,9 @@ from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.sweep.combine import PATIENCE, combinations
 from snakemake_executor_plugin_hpcctr.sweep.conditions import parse_condition
+from snakemake_executor_plugin_hpcctr.sweep.model import MOST_TRIALS
 from snakemake_executor_plugin_hpcctr.sweep.naming import MARK, name_of
-from snakemake_executor_plugin_hpcctr.sweep.space import MOST_TRIALS, axes_of
+from snakemake_executor_plugin_hpcctr.sweep.space import axes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,7 +61,7 @@ def expand(loaded: Loaded) -> list[Trial]:
                 where=loaded.at("combine"),
             )
     else:
-        chosen = _take(loaded, (values for values in found), accept)
+        chosen = _take(loaded, found, accept)
     if not chosen:
         raise ConfigError(
             "the conditions leave no trial",

@@ -400,6 +400,7 @@ BAD = {
     "parameters: {'a b': [1]}": "'a b' cannot be the name of a parameter",
     "parameters: {a: [1]}\nconstants: {a: 2}": "`a` is a parameter, too",
     "parameters: {seed: [1]}\nreplicates: 2": "replicates add the parameter `seed`",
+    "parameters: {a: [1]}\nreplicates: 3000000000": "sweep.yaml:2: replicates: 3,000,000,000 repl",
     "parameters: {a: [1]}\ncombine: grind": "expected grid or zip or random",
     "{}": "the sweep has no parameters",
     "": "the sweep has no parameters",
