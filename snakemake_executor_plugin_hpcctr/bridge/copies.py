@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import posixpath
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 #: Suffix of the rules of the copy that is only looked at.
 ORIGINAL = "__original"
-WILDCARD = re.compile(r"\{")
 
 
 class Copies:
@@ -99,7 +97,7 @@ def prefixes(made: Iterable[str], read: Iterable[str]) -> list[str]:
         candidates = [
             "/".join(parts[: n + 1]) + "/" * (n + 1 < len(parts)) for n in range(len(parts))
         ]
-        free = (c for c in candidates if not any(k.startswith(c) for k in kept if c))
+        free = (c for c in candidates if not any(k.startswith(c) for k in kept))
         chosen.add(next(free, candidates[-1]))
     return [
         one for one in sorted(chosen) if not any(one != o and one.startswith(o) for o in chosen)
@@ -108,7 +106,7 @@ def prefixes(made: Iterable[str], read: Iterable[str]) -> list[str]:
 
 def _constant(path: str) -> str:
     """Return a path up to its first wildcard."""
-    return WILDCARD.split(path, maxsplit=1)[0]
+    return path.partition("{")[0]
 
 
 def configured(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from filelock import FileLock, Timeout
 
 from snakemake_executor_plugin_hpcctr import proc
+from snakemake_executor_plugin_hpcctr.config.yamlfile import read_text
 from snakemake_executor_plugin_hpcctr.errors import CommandError, ConfigError
 from snakemake_executor_plugin_hpcctr.schedulers.local.processes import read_process
 from snakemake_executor_plugin_hpcctr.sweep.modules import (
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 #: Where Snakemake looks for a Snakefile of which nothing is said.
 SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 UNLOCK_S = 120.0
+#: Snakemake takes it whatever the executor, which a profile may name.
+LIMIT = "--hpcctr-max-parallel"
 ALWAYS = ("--keep-going", "--rerun-incomplete")
 
 
@@ -62,14 +65,16 @@ class Rounds:
         self._lock = FileLock(self._folder / "lock")
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise ConfigError(
                 f"another `hpcctr sweep run` is at work on {self.loaded.name}",
                 next_step="wait for it, or end it",
             ) from None
+        except OSError as error:
+            raise _unwritable(self._folder, error) from None
         self._unlock_after_death()
         return self
 
@@ -79,27 +84,32 @@ class Rounds:
     def run(self, trials: Sequence[Trial]) -> int:
         """Run some trials to their ends; return Snakemake's exit code.
 
+        Args:
+            trials: The trials; a sampler may ask for one twice, which runs once.
+
         Raises:
             CommandError: Snakemake was interrupted.
-            ConfigError: A file cannot be written.
+            ConfigError: A file cannot be read or written.
         """
+        trials = list(dict.fromkeys(trials))
         round_file = self._folder / "round.json"
         self._write(round_file, trials)
         environ = dict(os.environ)
         argv = [*self.command, *(flag for flag in ALWAYS if flag not in self.command)]
-        if is_written_for_sweeps(self.snakefile.read_text(encoding="utf-8")):
+        text = read_text(self.snakefile, str(self.snakefile), "Snakefile")
+        if is_written_for_sweeps(text):
             environ[ROUND_VARIABLE] = str(round_file)
         else:
-            copies = self._write_copies(round_file, trials)
+            copies = self._write_copies(text, round_file, trials)
             argv = [*without_snakefile(argv), "--snakefile", str(copies)]
         limit = self.loaded.config.max_parallel
-        if limit and "hpcctr" in argv and "--hpcctr-max-parallel" not in argv:
-            argv += ["--hpcctr-max-parallel", str(limit)]
+        if limit and all(word.partition("=")[0] != LIMIT for word in argv):
+            argv += [LIMIT, str(limit)]
         return self._foreground(argv, environ)
 
     def remember(self, trials: Sequence[Trial]) -> None:
         """Note which trials a search has tried, so that other commands show them."""
-        self._write(Path(self.loaded.output, SEARCHED), trials)
+        self._write(Path(self.loaded.output, SEARCHED), list(dict.fromkeys(trials)))
 
     def forget(self) -> None:
         """Let sweep.yaml say again which trials there are."""
@@ -112,12 +122,14 @@ class Rounds:
             "constants": self.loaded.constants,
             "trials": [dict(trial.values) for trial in trials],
         }
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(content))
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, json.dumps(content))
+        except OSError as error:
+            raise _unwritable(file, error) from None
 
-    def _write_copies(self, round_file: Path, trials: Sequence[Trial]) -> Path:
+    def _write_copies(self, text: str, round_file: Path, trials: Sequence[Trial]) -> Path:
         """Write the Snakefile of copies beside the workflow's own, whose folder it then shares."""
-        text = self.snakefile.read_text(encoding="utf-8")
         file = self.snakefile.with_name(f".{self.loaded.file.stem}.smk")
         copies = render_copies(str(self.snakefile), config_file(text), str(round_file), trials)
         try:
@@ -158,8 +170,17 @@ class Rounds:
                 next_step="wait for it, or end it; if it is gone, remove " + str(head),
             )
         self.say("the last run was killed: unlocking the folder, then going on")
-        proc.run([*self.command, "--unlock"], timeout_s=UNLOCK_S)
+        done = proc.run([*self.command, "--unlock"], timeout_s=UNLOCK_S)
+        if not done.ok:
+            raise done.error("cannot unlock the folder after the last run was killed")
         head.unlink()
+
+
+def _unwritable(file: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot write {file}: {error.strerror or error}",
+        next_step="free space or permissions there, or start in a folder of your own",
+    )
 
 
 def _identity(pid: int) -> str:

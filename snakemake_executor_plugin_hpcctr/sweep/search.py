@@ -15,7 +15,15 @@ from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.errors import CommandError, ConfigError
 from snakemake_executor_plugin_hpcctr.sweep.snakefile import Sweep
 from snakemake_executor_plugin_hpcctr.sweep.space import DRAWN_DIGITS, axis_of
-from snakemake_executor_plugin_hpcctr.sweep.table import DONE, FAILED, Line, lines_of
+from snakemake_executor_plugin_hpcctr.sweep.table import (
+    DONE,
+    FAILED,
+    Line,
+    declared_goal,
+    lines_of,
+    number_of,
+    ranked,
+)
 from snakemake_executor_plugin_hpcctr.sweep.trials import Trial, accept_of, expand, trial_of
 from snakemake_executor_plugin_hpcctr.sweep.values import rounded
 
@@ -35,7 +43,6 @@ SAMPLERS = {
     "cmaes": "CmaEsSampler",
     "gp": "GPSampler",
 }
-NAME = "trial"
 #: So many asked in a row against the conditions.
 PATIENCE = 1000
 
@@ -91,12 +98,13 @@ class Study:
         self._plan = plan
         self._space = self._distributions()
         self._accept = accept_of(loaded, list(self._space))
-        self._metric, direction = _goal(loaded)
+        self._metric, direction = declared_goal(loaded)
         Path(loaded.output).mkdir(parents=True, exist_ok=True)
         storage = f"sqlite:///{Path(loaded.output, STUDY).absolute()}"
         self._study = self._optuna.create_study(
             storage=storage, study_name=loaded.file.stem, direction=direction, load_if_exists=True
         )
+        self._refuse_another_search(direction)
         self._study.sampler = self._sampler(plan.sampler)
         self._wanted = plan.trials
         if plan.retry_failed:
@@ -168,7 +176,14 @@ class Study:
     @property
     def failed(self) -> int:
         """How many trials have failed."""
-        return sum(one.state == self._states.FAIL for _, one in self.all_trials())
+        return len(self._failed())
+
+    def _failed(self) -> dict[str, Any]:
+        """Return the trials that failed, by name; one that a retry repaired is none."""
+        known = [(trial.name, one) for trial, one in self.all_trials()]
+        done = {name for name, one in known if one.state == self._states.COMPLETE}
+        failed = {name: one for name, one in known if one.state == self._states.FAIL}
+        return {name: one for name, one in failed.items() if name not in done}
 
     @property
     def _states(self) -> Any:
@@ -184,12 +199,36 @@ class Study:
         return trial_of(values)
 
     def _number(self, line: Line | None) -> float | None:
-        number = line.metrics.get(self._metric) if line else None
-        return None if number is None or math.isnan(number) else number
+        return number_of(line, self._metric) if line else None
+
+    def _refuse_another_search(self, direction: str) -> None:
+        """Refuse to go on with a study of other parameters, or of another direction."""
+        fits = self._study.direction.name.lower() == direction and all(
+            self._is_of_this_space(one) for one in self._study.get_trials(deepcopy=False)
+        )
+        if not fits:
+            file = Path(self._loaded.output, STUDY)
+            raise ConfigError(
+                f"the search in {file} was begun with other parameters or another goal",
+                where=self._loaded.name,
+                next_step=f"give `output:` another folder, or remove {file} to begin anew",
+            )
+
+    def _is_of_this_space(self, one: Any) -> bool:
+        before = one.distributions  # none yet: it is still to be asked for
+        if not before:
+            return True
+        check = self._optuna.distributions.check_distribution_compatibility
+        try:
+            for name in before | self._space:
+                check(before[name], self._space[name])
+        except (KeyError, ValueError):
+            return False
+        return True
 
     def _retry(self) -> None:
-        failed = [one for _, one in self.all_trials() if one.state == self._states.FAIL]
-        for one in failed:
+        failed = self._failed()
+        for one in failed.values():
             self._study.enqueue_trial(one.params)
         self._wanted = max(self._wanted, len(self.all_trials())) + len(failed)
 
@@ -257,7 +296,7 @@ def halve(rounds: Rounds) -> int:
             where=loaded.name,
             next_step="add `halving: {parameter: epochs, from: 1, to: 27}`",
         )
-    metric, direction = _goal(loaded)
+    metric, direction = declared_goal(loaded)
     rounds.forget()
     tried: list[Trial] = []
     current = expand(loaded)
@@ -267,43 +306,30 @@ def halve(rounds: Rounds) -> int:
         tried += current
         rounds.remember(tried)
         rounds.run(current)
-        ranked = _ranked(loaded, current, metric, direction)
+        measured = _measured(loaded, current, metric, direction)
         rounds.say(f"{len(current)} trials with {halving.parameter}={budget}; best {metric} "
-                   f"{ranked[0].metrics[metric]:.6g}: {ranked[0].trial.name}")  # fmt: skip
+                   f"{measured[0].metrics[metric]:.6g}: {measured[0].trial.name}")  # fmt: skip
         if budget >= halving.to:
-            return len(current) - len(ranked)
+            return len(current) - len(measured)
         budget = min(budget * halving.factor, halving.to)
-        current = [line.trial for line in ranked[: math.ceil(len(current) / halving.factor)]]
+        current = [line.trial for line in measured[: math.ceil(len(current) / halving.factor)]]
 
 
-def _ranked(loaded: Loaded, trials: Sequence[Trial], metric: str, direction: str) -> list[Line]:
+def _measured(loaded: Loaded, trials: Sequence[Trial], metric: str, direction: str) -> list[Line]:
+    """Return the lines of some trials that have a number, best first."""
     names = {trial.name for trial in trials}
     lines = [line for line in _lines(loaded) if line.trial.name in names]
-    measured = [line for line in lines if not math.isnan(line.metrics.get(metric, math.nan))]
+    measured = [line for line in lines if number_of(line, metric) is not None]
     if not measured:
         raise CommandError(
             f"no trial of the round has a number for `{metric}`",
             next_step="see what Snakemake said above, and `metrics:` in sweep.yaml",
         )
-    sign = -1 if direction == "maximize" else 1
-    return sorted(measured, key=lambda line: sign * line.metrics[metric])
+    return ranked(measured, metric, direction)
 
 
 def _lines(loaded: Loaded) -> list[Line]:
     return lines_of(Sweep(loaded.file), Path.cwd())
-
-
-def _goal(loaded: Loaded) -> tuple[str, str]:
-    metrics = loaded.config.metrics
-    goal = dict(metrics.goal or {}) if metrics else {}
-    if not goal:
-        raise ConfigError(
-            "a search needs to know which metric counts",
-            where=loaded.name,
-            next_step="add `metrics: {stage: evaluate, file: metrics.json, goal: "
-            "{accuracy: maximize}}`",
-        )
-    return next(iter(goal.items()))
 
 
 def _has_failed(line: Line | None) -> bool:

@@ -19,6 +19,7 @@ from snakemake_executor_plugin_hpcctr.trace.store import Trace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from snakemake_executor_plugin_hpcctr.sweep.load import Loaded
     from snakemake_executor_plugin_hpcctr.sweep.naming import Value
     from snakemake_executor_plugin_hpcctr.sweep.snakefile import Sweep
     from snakemake_executor_plugin_hpcctr.sweep.trials import Trial
@@ -109,9 +110,9 @@ def _measure(sweep: Sweep, trial: Trial, workdir: Path) -> Measured:
 
 
 def _line(trial: Trial, attempts: Sequence[_Attempt], measured: Measured) -> Line:
-    last = max(attempts, key=lambda attempt: attempt.order, default=None)
-    failed = [a.row for a in attempts if a.row.cause not in {None, OK}]
-    row = failed[-1] if failed else last.row if last else None
+    rows = [attempt.row for attempt in sorted(attempts, key=lambda attempt: attempt.order)]
+    failed = [row for row in rows if row.cause not in {None, OK}]
+    row = failed[-1] if failed else rows[-1] if rows else None
     return Line(
         trial=trial,
         stage=row.rule if row else "",
@@ -156,24 +157,51 @@ def goal_of(sweep: Sweep, lines: Sequence[Line], metric: str | None = None) -> t
     Raises:
         ConfigError: The metric is not known, or nothing says which one counts.
     """
-    metrics = sweep.loaded.config.metrics
-    goal = dict(metrics.goal or {}) if metrics else {}
+    if metric is None:
+        return declared_goal(sweep.loaded)
     names = metric_names(sweep, lines)
-    if metric is not None:
-        if metric not in names:
-            raise ConfigError(
-                f"no trial has the metric `{metric}`",
-                next_step=did_you_mean(metric, names)
-                or f"the metrics are {', '.join(names) or 'none yet'}",
-            )
-        return metric, goal.get(metric, "maximize")
-    if not goal:
+    if metric not in names:
+        raise ConfigError(
+            f"no trial has the metric `{metric}`",
+            next_step=did_you_mean(metric, names)
+            or f"the metrics are {', '.join(names) or 'none yet'}",
+        )
+    metrics = sweep.loaded.config.metrics
+    goal = metrics.goal if metrics else None
+    return metric, (goal or {}).get(metric, "maximize")
+
+
+def declared_goal(loaded: Loaded) -> tuple[str, str]:
+    """Return the metric that counts by sweep.yaml, and its direction.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    metrics = loaded.config.metrics
+    if metrics is None or not metrics.goal:
         raise ConfigError(
             "nothing says which metric counts",
-            where=sweep.loaded.name,
+            where=loaded.name,
             next_step="add `goal: {accuracy: maximize}` under `metrics:`",
         )
-    return next(iter(goal.items()))
+    return next(iter(metrics.goal.items()))
+
+
+def ranked(lines: Iterable[Line], metric: str, direction: str) -> list[Line]:
+    """Return the lines, best first; those without the metric, or where it is NaN, come last."""
+    sign = -1 if direction == "maximize" else 1
+
+    def rank(line: Line) -> tuple[int, float]:
+        number = number_of(line, metric)
+        return (1, 0.0) if number is None else (0, sign * number)
+
+    return sorted(lines, key=rank)
+
+
+def number_of(line: Line, metric: str) -> float | None:
+    """Return what a trial measured; None for nothing, and for NaN."""
+    number = line.metrics.get(metric, math.nan)
+    return None if math.isnan(number) else number
 
 
 def sort_lines(sweep: Sweep, lines: Sequence[Line], key: str) -> list[Line]:
@@ -186,8 +214,7 @@ def sort_lines(sweep: Sweep, lines: Sequence[Line], key: str) -> list[Line]:
     """
     names = metric_names(sweep, lines)
     if key in names:
-        sign = -1 if goal_of(sweep, lines, key)[1] == "maximize" else 1
-        return sorted(lines, key=lambda line: _rank(line.metrics.get(key), sign))
+        return ranked(lines, *goal_of(sweep, lines, key))
     if key not in sweep.names:
         known = [*names, *sweep.names]
         raise ConfigError(
@@ -204,23 +231,14 @@ def best_of(sweep: Sweep, lines: Sequence[Line], metric: str | None = None) -> L
         ConfigError: No trial has one yet, or nothing says which metric counts.
     """
     name, direction = goal_of(sweep, lines, metric)
-    sign = -1 if direction == "maximize" else 1
-    ranked = sorted(lines, key=lambda line: _rank(line.metrics.get(name), sign))
-    if not ranked or not _is_number(ranked[0].metrics.get(name)):
+    best = next(iter(ranked(lines, name, direction)), None)
+    if best is None or number_of(best, name) is None:
         raise ConfigError(
             f"no trial has a number for `{name}` yet",
             where=sweep.loaded.name,
             next_step="`hpcctr sweep status` shows where they stand",
         )
-    return ranked[0]
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and not math.isnan(value)
-
-
-def _rank(value: float | None, sign: int) -> tuple[int, float]:
-    return (0, sign * value) if value is not None and not math.isnan(value) else (1, 0.0)
+    return best
 
 
 def _value_rank(value: Value) -> tuple[int, float, str]:
