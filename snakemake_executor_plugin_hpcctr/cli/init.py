@@ -19,7 +19,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 PLACES = (PACKAGE / "templates", PACKAGE.parent / "workflows")
 #: Not part of a template: what a run leaves, and the script of `make demo`.
 LEFT_BY_RUNS = (".snakemake", "__pycache__", "results", "logs", "images", "demo.sh")
-ENGINES = ("apptainer", "enroot", "pyxis", "host")
 PROFILE = Path("profiles/default/config.yaml")
 PROFILE_HEAD = "# Read by `snakemake` in this folder: https://snakemake.readthedocs.io, profiles.\n"
 
@@ -58,6 +57,17 @@ def init(
     flags = {"account": account, "partition": partition, "engine": engine}
     answers = {name: _asked(name) if given is None else given for name, given in flags.items()}
     text = profile(answers)
+    write(source, target, text)
+    output.note(f"{target} is a workflow; its README.md says what it does. Run it:")
+    output.data(f"cd {shlex.quote(str(target))} && snakemake")
+
+
+def write(source: Path, target: Path, text: str) -> None:
+    """Write a template into a folder, and the profile into that.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
     try:
         shutil.copytree(
             source, target, ignore=shutil.ignore_patterns(*LEFT_BY_RUNS), dirs_exist_ok=True
@@ -65,9 +75,11 @@ def init(
         (target / PROFILE).parent.mkdir(parents=True, exist_ok=True)
         (target / PROFILE).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot write to {target}: {error.strerror or error}") from None
-    output.note(f"{target} is a workflow; its README.md says what it does. Run it:")
-    output.data(f"cd {shlex.quote(str(target))} && snakemake")
+        raise ConfigError(
+            f"cannot write to {target}: {error.strerror or error}",
+            next_step="free space or permissions there, or name another folder; what is there of "
+            "this one is not whole",
+        ) from None
 
 
 def templates() -> dict[str, Path]:
@@ -127,6 +139,8 @@ def profile(answers: dict[str, str]) -> str:
     Raises:
         ConfigError: There is no such engine.
     """
+    from snakemake_executor_plugin_hpcctr.config.fields import ENGINES  # noqa: PLC0415 (start-up time)
+
     engine = answers["engine"]
     if engine and engine not in ENGINES:
         raise ConfigError(
