@@ -32,6 +32,19 @@ Metric = Annotated[
     str | None,
     typer.Option(metavar="METRIC", help="The metric that counts, in place of the file's goal."),
 ]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Run only the trials that have failed.")
+]
+Sampler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SAMPLER", help="Search by Optuna: tpe, random, qmc, cmaes, gp, or halving."
+    ),
+]
+Trials = Annotated[int, typer.Option(min=1, help="How many trials a sampler tries in all.")]
+Parallel = Annotated[
+    int, typer.Option(min=1, help="How many trials a sampler tries at once, in one array.")
+]
 DEFAULT = Path("sweep.yaml")
 REDRAW_S = 1.0
 
@@ -44,21 +57,10 @@ def run(
         typer.Argument(metavar="-- COMMAND", help="What runs Snakemake, with its flags."),
     ] = None,
     *,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run only the trials that have failed.")
-    ] = False,
-    sampler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SAMPLER", help="Search by Optuna: tpe, random, qmc, cmaes, gp, or halving."
-        ),
-    ] = None,
-    trials: Annotated[
-        int, typer.Option(min=1, help="How many trials a sampler tries in all.")
-    ] = 20,
-    parallel: Annotated[
-        int, typer.Option(min=1, help="How many trials a sampler tries at once, in one array.")
-    ] = 8,
+    retry_failed: RetryFailed = False,
+    sampler: Sampler = None,
+    trials: Trials = 20,
+    parallel: Parallel = 8,
 ) -> None:
     """Run the trials, each with its own configuration and folder, or search for the best.
 
@@ -156,7 +158,9 @@ def table(
             _write_csv(records, as_csv)
             _write_parquet(records, parquet)
         except OSError as error:
-            raise ConfigError(f"cannot write the table: {error}") from None
+            raise ConfigError(
+                f"cannot write the table: {error}", next_step="name a file in a folder that exists"
+            ) from None
     else:
         output.data(_text(sweep, lines))
 
@@ -275,25 +279,33 @@ def _write_parquet(records: list[dict[str, Any]], target: Path | None) -> None:
             next_step="pip install 'snakemake-executor-plugin-hpcctr[sweep]', or write --csv",
         ) from None
     columns = {name: [record[name] for record in records] for name in records[0]}
-    mixed = {
-        name: [None if value is None else str(value) for value in column]
-        if len({type(value) for value in column if value is not None} - {int, float}) > 1
-        else column
-        for name, column in columns.items()
-    }
-    parquet.write_table(pa.table(mixed), target)
+    parquet.write_table(
+        pa.table({name: _of_one_type(column) for name, column in columns.items()}), target
+    )
+
+
+def _of_one_type(column: list[Any]) -> list[Any]:
+    """Return a column as it is if it holds only texts, only numbers or only switches; else text."""
+    from snakemake_executor_plugin_hpcctr.sweep.naming import text_of  # noqa: PLC0415 (start-up time)
+
+    kinds = {float if type(value) is int else type(value) for value in column if value is not None}
+    if len(kinds) <= 1:
+        return column
+    return [None if value is None else text_of(value) for value in column]
 
 
 def _watch(file: Path) -> None:
     """Redraw the table each second, later if a look takes long, until all trials ended."""
     from rich.live import Live  # noqa: PLC0415 (start-up time)
 
+    from snakemake_executor_plugin_hpcctr.sweep.table import DONE, FAILED  # noqa: PLC0415 (start-up time)
+
     with Live(auto_refresh=False, screen=False) as live:
         while True:
             started = time.monotonic()
             sweep, lines = _look(file)
             live.update(_drawn(sweep, lines, live.console.height - 4), refresh=True)
-            if all(line.state in {"done", "failed"} for line in lines):
+            if all(line.state in {DONE, FAILED} for line in lines):
                 return
             cost = time.monotonic() - started
             time.sleep(max(REDRAW_S, 4 * cost))

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from snakemake_executor_plugin_hpcctr.config.problems import (
     Problem,
     error_of,
-    line_of,
     placed,
     problems_of,
 )
@@ -50,10 +49,6 @@ class Loaded:
     def at(self, *place: str | int) -> str:
         """Return `FILE:LINE: key.path` for a message."""
         return placed(self.name, [Problem(place, "")], self.lines)[0][0]
-
-    def line(self, *place: str | int) -> int:
-        """Return the line of a key, or of the nearest section round it."""
-        return line_of(self.lines, place)
 
     @property
     def output(self) -> str:

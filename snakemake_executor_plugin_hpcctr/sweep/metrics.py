@@ -86,7 +86,10 @@ def parse_metrics(text: str, ending: str) -> dict[str, Any]:
         ValueError: It is malformed; says how.
     """
     if ending in DELIMITERS:
-        rows = list(csv.DictReader(text.splitlines(), delimiter=DELIMITERS[ending]))
+        try:
+            rows = list(csv.DictReader(text.splitlines(), delimiter=DELIMITERS[ending]))
+        except csv.Error as error:
+            raise ValueError(f"it is not a valid table: {error}") from None
         if not rows:
             raise ValueError("it has no rows")
         return dict(rows[-1])

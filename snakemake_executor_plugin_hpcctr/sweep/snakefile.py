@@ -21,12 +21,14 @@ from snakemake_executor_plugin_hpcctr.sweep.trials import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from snakemake_executor_plugin_hpcctr.sweep.naming import Value
 
     Key = tuple[Value, ...]
 
+#: Values that a trial may have; others, such as dates, become text.
+PLAIN = (bool, int, float, str)
 #: Names a file with the trials that a round of `hpcctr sweep run` asks for.
 ROUND_VARIABLE = "HPCCTR_SWEEP_ROUND"
 #: Lists the trials that a search has tried, in the folder of the results.
@@ -55,6 +57,10 @@ class Sweep:
         else:
             loaded = Loaded(SweepConfig(), "Paramspace", Path("paramspace"), {})
             trials = unique(loaded, map(trial_of, _rows_of(source)))
+        if not trials:
+            raise ConfigError(
+                "the Paramspace has no rows", next_step="give it a row for each trial"
+            )
         self.loaded = loaded
         self.output = output or loaded.output
         self.trials = tuple(trials)
@@ -210,12 +216,11 @@ class Sweep:
         return "/".join(filter(None, (self.output, stage, trial, file)))
 
 
-def _rows_of(paramspace: Any) -> Iterable[Mapping[str, Value]]:
+def _rows_of(paramspace: Any) -> Iterator[Mapping[str, Value]]:
     """Return the rows of its data frame, with Python's own numbers."""
-    rows: Iterable[Mapping[str, Value]] = json.loads(
-        paramspace.dataframe.to_json(orient="records", double_precision=15)
-    )
-    return rows
+    for row in paramspace.dataframe.to_dict(orient="records"):
+        yield {str(name): value if isinstance(value, PLAIN) else str(value)
+               for name, value in row.items()}  # fmt: skip
 
 
 def _open(file: Path, output: str | None) -> tuple[Loaded, list[Trial]]:

@@ -6,12 +6,14 @@ import csv
 import io
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.config.yamlfile import Quoted
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from snakemake_executor_plugin_hpcctr.sweep.naming import Value
 
 WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]*)")
@@ -96,7 +98,7 @@ def parse_table(text: str, name: str) -> tuple[tuple[str, ...], list[tuple[int, 
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS.get(ending, ","))
     rows: list[tuple[int, list[str]]] = []
     header: tuple[str, ...] = ()
-    for cells in reader:
+    for cells in _read(reader, name):
         where = f"{name}:{reader.line_num}"
         if not any(cell.strip() for cell in cells):
             continue
@@ -117,6 +119,20 @@ def parse_table(text: str, name: str) -> tuple[tuple[str, ...], list[tuple[int, 
             next_step="write the parameters' names in the first line, values below",
         )
     return header, rows
+
+
+def _read(reader: Any, name: str) -> Iterator[list[str]]:
+    begin = 1
+    try:
+        for cells in reader:
+            yield cells
+            begin = reader.line_num + 1
+    except csv.Error as error:  # a cell of more than 128 KiB
+        raise ConfigError(
+            f"the table cannot be read: {error}",
+            where=f"{name}:{begin}",
+            next_step="close the double quotes: one that is open takes all that follows",
+        ) from None
 
 
 def _header(cells: list[str], where: str) -> tuple[str, ...]:

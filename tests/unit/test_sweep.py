@@ -331,6 +331,18 @@ def test_a_paramspace_goes_in_and_comes_out(tmp_path: Path) -> None:
     assert table.equals(found.paramspace().dataframe)
 
 
+def test_a_paramspace_keeps_small_numbers_and_dates(tmp_path: Path) -> None:
+    """Numbers keep all their digits, what is no plain value becomes text, no row is no sweep."""
+    pandas = pytest.importorskip("pandas")
+    rates, days = [1.23456789e-9, 1.23456788e-9], pandas.to_datetime(["2020-01-01", "2020-01-02"])
+    frame = pandas.DataFrame({"lr": rates, "day": days})
+    found = Sweep(SimpleNamespace(dataframe=frame), output=str(tmp_path / "p"))
+    assert rates == [trial.values["lr"] for trial in found.trials]
+    assert "2020-01-01 00:00:00" == found.trials[0].values["day"]
+    none = SimpleNamespace(dataframe=frame[:0])
+    assert "has no rows" in refusal(lambda: Sweep(none, output=str(tmp_path / "q")))
+
+
 # --- speed -------------------------------------------------------------------
 
 
@@ -379,6 +391,7 @@ BAD = {
     "parameters: {lr: {file: empty.txt}}": "empty.txt has no values",
     "parameters: {lr: {file: twins.csv}}": "twins.csv has no column `lr`",
     "rows: ragged.csv": "ragged.csv:3: the row has 3 cells, the header 2",
+    "rows: open.csv": "open.csv:2: the table cannot be read: field larger than field limit",
     "parameters: {lr: [0.1]}\nexclude: lr > 0": "sweep.yaml:2: exclude: the conditions leave no",
     "parameters: {lr: {distribution: uniform, low: 0, high: 1}}": (
         "sweep.yaml:1: parameters.lr: a distribution has no list of values for a grid"
@@ -420,6 +433,7 @@ def test_mistakes_in_sweep_yaml_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "twins.txt").write_text("0.1\n0.2\n1e-1\n")
     (tmp_path / "twins.csv").write_text("a,b\n1,2\n3,4\n1,2\n")
     (tmp_path / "ragged.csv").write_text("a,b\n1,2\n3,4,5\n")
+    (tmp_path / "open.csv").write_text('a,b\n1,"2\n' + "3,4\n" * 40_000)
     (tmp_path / "empty.txt").write_text("# nothing yet\n")
     (tmp_path / "sweep.yaml").write_text(text)
 

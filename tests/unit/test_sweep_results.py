@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from snakemake_executor_plugin_hpcctr.bridge.copies import configured, prefixes
+from snakemake_executor_plugin_hpcctr.cli.sweep import _write_parquet
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.sweep import Sweep, table
-from snakemake_executor_plugin_hpcctr.sweep.metrics import read_metrics
+from snakemake_executor_plugin_hpcctr.sweep.metrics import Measured, read_metrics
 from snakemake_executor_plugin_hpcctr.sweep.modules import config_file, is_written_for_sweeps
+from snakemake_executor_plugin_hpcctr.sweep.naming import text_of
 from snakemake_executor_plugin_hpcctr.sweep.plot import render_page
 from snakemake_executor_plugin_hpcctr.sweep.rounds import without_snakefile
+from snakemake_executor_plugin_hpcctr.sweep.trials import trial_of
+from snakemake_executor_plugin_hpcctr.trace.store import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from snakemake_executor_plugin_hpcctr.sweep.naming import Value
 
 SWEEP = """
 parameters: {lr: [0.1, 0.2, 0.3, 0.4], kind: [é/ ü]}
@@ -51,6 +58,7 @@ FILES: dict[str, tuple[str, str, dict[str, float], str]] = {
     "half a file": ("m.json", '{"acc": 0.', {}, "m.json: it is not valid JSON: Expecting"),
     "bad yaml": ("m.yaml", "acc: [", {}, "m.yaml: it is not valid YAML"),
     "a list": ("m.json", "[1, 2]", {}, "m.json: expected keys and values"),
+    "open quote": ("m.csv", 'acc\n"' + "1" * 200_000, {}, "m.csv: it is not a valid table: field"),
     "empty csv": ("m.csv", "acc\n", {}, "m.csv: it has no rows"),
 }
 
@@ -90,6 +98,25 @@ def test_trials_without_a_number_come_last(measured: Callable[..., Sweep], tmp_p
     assert ["done", "done", "done", "new"] == [line.state for line in lines]
     assert math.isnan(lines[0].metrics["acc"])
     assert "not valid JSON" in lines[2].problem
+
+
+def test_the_last_failure_of_a_trial_is_shown() -> None:
+    """Of several rules that failed, the one that was submitted last gives stage, cause and log."""
+    row = Row("r", "1.1", "k", "train", "", 1, "host", "", "train.log", 0.0, cause="exit_code")
+    late = replace(row, rule="evaluate", log="evaluate.log", cause="oom")
+    attempts = [table._Attempt(2, late), table._Attempt(1, row)]
+    line = table._line(trial_of({"lr": 1}), attempts, Measured())
+    assert ("evaluate", "oom", "evaluate.log") == (line.stage, line.cause, line.log)
+
+
+@pytest.mark.parametrize("value", ["auto", True])
+def test_a_column_of_several_kinds_becomes_text_in_parquet(tmp_path: Path, value: Value) -> None:
+    """Values such as 1 and auto, or 1 and true, stand in one column of Parquet, as text."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    _write_parquet([{"a": 1, "b": 1}, {"a": value, "b": 0.5}, {"a": None, "b": None}],
+                   tmp_path / "t")  # fmt: skip
+    found = pq.read_table(tmp_path / "t").to_pydict()
+    assert {"a": ["1", text_of(value), None], "b": [1, 0.5, None]} == found
 
 
 def test_no_number_at_all_is_told(measured: Callable[..., Sweep], tmp_path: Path) -> None:
