@@ -81,8 +81,8 @@ def files(leaf: Leaf, pattern: str, work: Path, staged: frozenset[str], output: 
     names = sorted(match(leaf, pattern, work))
     hidden_inputs = [] if leaf.include_inputs else [name for name in names if _top(name, staged)]
     names = [name for name in names if name not in hidden_inputs]
-    least, most = leaf.arity or (1, None)
-    if not names and least > 0:
+    arity = leaf.arity or (1, None)
+    if not names and arity[0] > 0:
         note = (
             f"; it matches the staged input {hidden_inputs[0]}, which does not count without "
             "includeInputs=True"
@@ -94,10 +94,7 @@ def files(leaf: Leaf, pattern: str, work: Path, staged: frozenset[str], output: 
             item=f"the task's folder holds {listing(work)}",
             next_step="correct the pattern or the script; declare it optional if it may be missing",
         )
-    if not least <= len(names) <= (len(names) if most is None else most):
-        wanted = (
-            f"{least}" if least == most else f"{least} to {'any number' if most is None else most}"
-        )
+    if wanted := other_number(arity, len(names)):
         raise DslError(
             f"the output `{output}` wants {wanted} file(s), {pattern!r} matches {len(names)}",
             item=", ".join(names[:SHOWN]),
@@ -105,6 +102,19 @@ def files(leaf: Leaf, pattern: str, work: Path, staged: frozenset[str], output: 
     paths = [Path(name) for name in names]
     one = leaf.arity == (1, 1) or (not leaf.arity and len(paths) == 1)
     return paths[0] if one else FrozenList(paths)
+
+
+def other_number(arity: tuple[int, int | None], count: int) -> str:
+    """Return how many files are wanted where it is another number than `count`; "" if it is not.
+
+    Args:
+        arity: Smallest and largest number; None for no limit.
+        count: How many there are.
+    """
+    least, most = arity
+    if least <= count and (most is None or count <= most):
+        return ""
+    return f"{least}" if least == most else f"{least} to {'any number' if most is None else most}"
 
 
 def _top(name: str, staged: frozenset[str]) -> bool:

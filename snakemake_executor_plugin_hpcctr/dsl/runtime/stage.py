@@ -8,6 +8,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
+from snakemake_executor_plugin_hpcctr.dsl.interpolate import as_text
+from snakemake_executor_plugin_hpcctr.dsl.runtime.collect import other_number
 from snakemake_executor_plugin_hpcctr.dsl.values import FrozenList
 
 if TYPE_CHECKING:
@@ -112,8 +114,6 @@ def _take(
 
 
 def _text(value: Any) -> str:
-    from snakemake_executor_plugin_hpcctr.dsl.interpolate import as_text  # noqa: PLC0415 (a cycle)
-
     return str(value) if isinstance(value, PurePath) else as_text(value)
 
 
@@ -122,11 +122,7 @@ def _files(
 ) -> Any:
     several = isinstance(value, (list, tuple))
     sources = [_source(declared, part) for part in (value if several else [value])]
-    least, most = declared.arity or (0, None)
-    if not least <= len(sources) <= (len(sources) if most is None else most):
-        wanted = (
-            f"{least}" if least == most else f"{least} to {'any number' if most is None else most}"
-        )
+    if wanted := other_number(declared.arity or (0, None), len(sources)):
         raise DslError(
             f"the input `{declared.name}` wants {wanted} file(s), got {len(sources)}",
             item=repr([str(source) for source in sources])[:200],
