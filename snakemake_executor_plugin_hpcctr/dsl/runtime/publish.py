@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
+from snakemake_executor_plugin_hpcctr.dsl.runtime.collect import expand_braces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from snakemake_executor_plugin_hpcctr.dsl.model import Publish
-
-SaveAs = "Callable[[str], str | None] | None"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,8 @@ def publish(
         owner: The task.
 
     Raises:
-        DslError: Another task publishes the same target, or the file cannot be put there.
+        DslError: Another task publishes the same target, the file cannot be put there, or its
+            new name stands for a folder above.
     """
     listed = _outermost(files)
     found = []
@@ -69,7 +69,8 @@ def publish(
             except OSError as error:
                 if place.fail_on_error:
                     raise DslError(
-                        f"`{owner.name}`: {name} cannot be published as {target}: {error.strerror}",
+                        f"`{owner.name}`: {name} cannot be published as {target}: "
+                        f"{error.strerror or error}",
                         next_step="check the folder's permissions and space, and the mode: hard "
                         "links need one file system",
                     ) from None
@@ -87,21 +88,28 @@ def _outermost(files: Iterable[str]) -> list[str]:
 def target_of(
     place: Publish, name: str, save_as: Callable[[str], str | None] | None
 ) -> Path | None:
-    """Return where a file goes; None if it is not published there."""
+    """Return where a file goes; None if it is not published there.
+
+    Raises:
+        DslError: It would take the place of the folder itself, or of one above.
+    """
     if place.pattern and not _matches(name, place.pattern):
         return None
     new = name if save_as is None else save_as(name)
     if new is None:
         return None
-    return Path(os.path.abspath(Path(place.path).expanduser() / new))  # noqa: PTH100 (links stay)
+    folder = os.path.abspath(Path(place.path).expanduser())  # noqa: PTH100 (links stay)
+    target = Path(os.path.abspath(os.path.join(folder, new)))  # noqa: PTH100, PTH118 (as above)
+    if any(base.is_relative_to(target) for base in (Path(folder), Path.cwd())):
+        raise DslError(
+            f"saveAs gave {new!r} for {name}, which stands for the folder {target}",
+            next_step="return a file name, or None to leave the file out",
+        )
+    return target
 
 
 def _matches(name: str, pattern: str) -> bool:
     """Whether a name fits a glob in which `*` does not cross folders."""
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.collect import (  # noqa: PLC0415 (a cycle)
-        expand_braces,
-    )
-
     return any(_fits(name.split("/"), one.split("/")) for one in expand_braces(pattern))
 
 
@@ -140,14 +148,27 @@ def _claim(target: Path, owner: Owner) -> None:
 
 
 def _put(source: Path, target: Path, place: Publish, owner: Owner) -> None:
+    """Publish one file or folder under another name first: it is there whole, or not at all."""
     if os.path.lexists(target):
         if not (not owner.cached if place.overwrite is None else place.overwrite):
             return
-        if _is_same(source, target):
+        if _is_itself(source, target):
             return
-        _remove(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    match place.mode:
+    part = target.with_name(f".{target.name}.part")
+    _remove(part)
+    _make(source, part, place.mode)
+    _remove(target)
+    part.replace(target)
+
+
+def _is_itself(source: Path, target: Path) -> bool:
+    """Whether a target is the task's own file: what is stored where it is published."""
+    return not target.is_symlink() and target.resolve() == source.resolve()
+
+
+def _make(source: Path, target: Path, mode: str) -> None:
+    match mode:
         case "symlink":
             target.symlink_to(source.absolute())
         case "rellink":
@@ -162,11 +183,9 @@ def _put(source: Path, target: Path, place: Publish, owner: Owner) -> None:
             shutil.move(str(source), str(target))
 
 
-def _is_same(source: Path, target: Path) -> bool:
-    return target.is_symlink() and target.resolve() == source.resolve()
-
-
 def _remove(path: Path) -> None:
+    if not os.path.lexists(path):
+        return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -117,3 +117,45 @@ def test_a_failure(work: Path) -> None:
     with pytest.raises(DslError, match="cannot be published"):
         put(work, "a.txt")
     assert [] == put(work, "a.txt", fail_on_error=False)
+
+
+def test_a_link_that_becomes_a_copy(work: Path) -> None:
+    """With another mode the link of an earlier run is replaced by the file."""
+    put(work, "a.txt")
+    put(work, "a.txt", mode="copy")
+    assert not (work.parent / "out/a.txt").is_symlink()
+
+
+@pytest.mark.parametrize("mode", ["symlink", "copy", "move"])
+def test_a_file_that_is_stored_where_it_is_published(mode: str, work: Path) -> None:
+    """A storeDir that is the publishDir keeps its files."""
+    place = Publish(path=str(work), mode=mode)
+    publish([(place, None)], ["a.txt"], work, Owner("p", "p", work.parent / "registry"))
+    assert "a.txt" == (work / "a.txt").read_text()
+    assert not (work / "a.txt").is_symlink()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "x/../.."])
+def test_save_as_must_not_name_a_folder_above(name: str, work: Path) -> None:
+    """A name that stands for the folder itself would replace all that is in it."""
+    put(work, "b.csv")
+    with pytest.raises(DslError, match="stands for the folder"):
+        put(work, "a.txt", save_as=lambda _name: name)
+    assert (work.parent / "out/b.csv").exists()
+
+
+def test_what_a_killed_run_left_of_a_copy(work: Path) -> None:
+    """A copy gets its name when it is whole; half of one is made again."""
+    half = work.parent / "out/.s.part"
+    half.mkdir(parents=True)
+    (half / "c.txt").write_text("ha")
+    put(work, "s", mode="copy", cached=True)
+    assert "s/c.txt" == (work.parent / "out/s/c.txt").read_text()
+    assert not half.exists()
+
+
+def test_a_folder_that_cannot_be_copied(work: Path) -> None:
+    """The message says which file it was, not `None`."""
+    (work / "s/broken").symlink_to("nowhere")
+    with pytest.raises(DslError, match="broken"):
+        put(work, "s", mode="copy")
