@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 SHELL = ("/bin/bash", "-ue")
 ENV_FILE = '"$HPCCTR_CONTROL/command.env"'
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: What bash would not take literally in a glob, its wildcards left out.
+LITERAL = re.compile(r"[^\w./*?\[\]{},:=+@%^!-]+")
 #: Names that mean something to bash or to the task's surroundings: never assigned.
 TAKEN = frozenset(
     {"PATH", "HOME", "IFS", "PWD", "OLDPWD", "UID", "EUID", "PPID", "SHELL", "SHELLOPTS", "BASH"}
@@ -42,7 +44,7 @@ class Command:
         evals: Commands to run after it.
         bin: Folder of the pipeline's programs; "" for none.
         scratch: Folder for running on the node, `$TMPDIR` expanded there; "" for none.
-        outputs: Globs to bring back from there.
+        outputs: What to bring back from there: words of bash, as `glob_word` gives them.
         token: What `control/token` must hold: a task that a killed head left in the queue
             must not run beside the one that took its place.
     """
@@ -162,9 +164,19 @@ def _eval_lines(number: int, text: str) -> str:
     )
 
 
+def glob_word(pattern: str) -> str:
+    """Return an output's glob as bash takes it with globstar: all but its wildcards is literal."""
+    parts = [
+        f"**/{part.replace('**', '*')}" if "**" in part and part != "**" else part
+        for part in pattern.split("/")
+    ]
+    return LITERAL.sub(lambda found: quote(found[0]), "/".join(parts))
+
+
 def _into_scratch(folder: str) -> str:
     return (
         f'hpcctr_work=$PWD\nhpcctr_scratch=$(mktemp -d "{folder}/hpcctr-XXXXXX") || exit 1\n'
+        "trap 'rm -rf \"$hpcctr_scratch\"' EXIT\n"
         'cp -a . "$hpcctr_scratch" && cd "$hpcctr_scratch" || exit 1\n'
     )
 
@@ -175,9 +187,10 @@ def _back(outputs: Sequence[str]) -> str:
         "if [ $hpcctr_exit -eq 0 ]; then\n"
         "  shopt -s globstar nullglob dotglob\n"
         f"  for hpcctr_file in {listed}; do\n"
+        '    [ -e "$hpcctr_file" ] || continue\n'
         '    [ -e "$hpcctr_work/$hpcctr_file" ] && continue\n'
         '    mkdir -p "$hpcctr_work/$(dirname "$hpcctr_file")" &&\n'
         '      cp -R "$hpcctr_file" "$hpcctr_work/$hpcctr_file" || hpcctr_exit=1\n'
         "  done\nfi\n"
-        'cd "$hpcctr_work" && rm -rf "$hpcctr_scratch"\n'
+        'cd "$hpcctr_work"\n'
     )

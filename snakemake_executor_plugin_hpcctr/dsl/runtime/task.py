@@ -14,6 +14,7 @@ from snakemake_executor_plugin_hpcctr.dsl.model import VERSION, Leaf, Manifest, 
 from snakemake_executor_plugin_hpcctr.dsl.runtime import collect, render
 from snakemake_executor_plugin_hpcctr.dsl.runtime.publish import Owner, publish
 from snakemake_executor_plugin_hpcctr.dsl.values import freeze
+from snakemake_executor_plugin_hpcctr.script.quote import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,7 +126,9 @@ def _command(making: Making) -> render.Command:
         bin=str(programs) if programs.is_dir() else "",
         scratch="${TMPDIR:-/tmp}" if scratch is True else str(scratch or ""),
         outputs=[
-            making.fill(leaf.text) for leaf in leaves if leaf.kind == "path" and not leaf.function
+            render.glob_word(making.fill(leaf.text)) if leaf.glob else quote(making.fill(leaf.text))
+            for leaf in leaves
+            if leaf.kind == "path" and not leaf.function
         ],
     )
 

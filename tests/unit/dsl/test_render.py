@@ -9,10 +9,12 @@ import pytest
 from snakemake_executor_plugin_hpcctr.dsl.runtime.render import (
     Command,
     command_text,
+    glob_word,
     is_bash,
     script_text,
     variables,
 )
+from snakemake_executor_plugin_hpcctr.script.quote import quote
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,40 @@ def test_scratch_brings_declared_outputs_back(tmp_path: Path) -> None:
     assert "1\n" == (tmp_path / "work/s/a.txt").read_text()
     assert (tmp_path / "work/where.txt").read_text().startswith(str(node))
     assert not (tmp_path / "work/other").exists()
+    assert [] == list(node.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [
+        ("my file (1).txt", "my file (1).txt"),
+        ("$x;`y`'*", "$x;`y`'z"),
+        ("~a/{b,c d}/[!x]?", "~a/c d/yz"),
+        ("**.txt", "s/deep/a.txt"),
+        ("s/**/*.txt", "s/deep/a.txt"),
+        ("é*", "é 1"),
+    ],
+)
+def test_scratch_brings_names_back_that_mean_something_to_bash(
+    pattern: str, name: str, tmp_path: Path
+) -> None:
+    """Only the wildcards of an output's glob are bash's."""
+    script = f"mkdir -p {quote(str(Path(name).parent))}; echo 1 > {quote(name)}\n"
+    assert 0 == run(tmp_path, script, scratch=str(tmp_path), outputs=(glob_word(pattern),))
+    assert "1\n" == (tmp_path / "work" / name).read_text()
+
+
+def test_scratch_without_an_output(tmp_path: Path) -> None:
+    """Whether a file may be missing is said where outputs are collected, not by cp."""
+    assert 0 == run(tmp_path, "true\n", scratch=str(tmp_path), outputs=("maybe.txt",))
+
+
+@pytest.mark.parametrize("end", ["exit 3", "kill $PPID; sleep 0.2"])
+def test_scratch_is_removed_however_the_task_ends(end: str, tmp_path: Path) -> None:
+    """A task that failed or was ended leaves nothing on the node's disk."""
+    node = tmp_path / "node"
+    node.mkdir()
+    assert 0 != run(tmp_path, f"{end}\n", scratch=str(node))
     assert [] == list(node.iterdir())
 
 
