@@ -132,7 +132,8 @@ def match(leaf: Leaf, pattern: str, work: Path) -> Iterator[str]:
     """Yield the names, relative to a folder, that a pattern matches."""
     plain = pattern.removeprefix("./").rstrip("/")
     if not leaf.glob or not set("*?[{") & set(plain):
-        if os.path.lexists(work / plain) and plain:
+        there = os.path.exists if leaf.follow_links else os.path.lexists
+        if plain and there(work / plain):
             yield plain
         return
     kind = leaf.type or ("file" if "**" in plain else "any")

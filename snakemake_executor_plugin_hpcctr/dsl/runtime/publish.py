@@ -148,16 +148,26 @@ def _claim(target: Path, owner: Owner) -> None:
 
 
 def _put(source: Path, target: Path, place: Publish, owner: Owner) -> None:
-    """Publish one file or folder under another name first: it is there whole, or not at all."""
     if os.path.lexists(target):
-        if not (not owner.cached if place.overwrite is None else place.overwrite):
+        wanted = not owner.cached if place.overwrite is None else place.overwrite
+        if not wanted or _is_itself(source, target):
             return
-        if _is_itself(source, target):
-            return
+    put_whole(target, lambda part: _make(source, part, place.mode))
+
+
+def put_whole(target: Path, make: Callable[[Path], object]) -> None:
+    """Make a file or folder under another name beside its place, then put it there.
+
+    It is there whole, or not at all; what was there before is replaced.
+
+    Args:
+        target: Its place.
+        make: Makes it under the name that it is given.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     _remove(part)
-    _make(source, part, place.mode)
+    make(part)
     _remove(target)
     part.replace(target)
 

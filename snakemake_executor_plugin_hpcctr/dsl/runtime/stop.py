@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.model import VERSION, Manifest
-from snakemake_executor_plugin_hpcctr.dsl.runtime.task import write
+from snakemake_executor_plugin_hpcctr.dsl.runtime.task import told, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +51,14 @@ def failed(making: Making, exit_code: int | None, *, counts: bool = True) -> Dec
         counts: False for a failure that is not of the user's making.
 
     Raises:
-        DslError: The process's errorStrategy raised, or returned no strategy.
+        DslError: The process's errorStrategy raised, or returned no strategy; or it cannot be
+            recorded.
     """
+    with told(making):
+        return _recorded(making, exit_code, counts=counts)
+
+
+def _recorded(making: Making, exit_code: int | None, *, counts: bool) -> Decision:
     failures = _count(_counter(making), add=counts)
     task = making.view
     task.exitStatus = exit_code

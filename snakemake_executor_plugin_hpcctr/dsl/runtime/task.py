@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from snakemake_executor_plugin_hpcctr.dsl.encoding import encode
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.model import VERSION, Leaf, Manifest, Produced
 from snakemake_executor_plugin_hpcctr.dsl.runtime import collect, render
-from snakemake_executor_plugin_hpcctr.dsl.runtime.publish import Owner, publish
+from snakemake_executor_plugin_hpcctr.dsl.runtime.publish import Owner, publish, put_whole
 from snakemake_executor_plugin_hpcctr.dsl.values import freeze
 from snakemake_executor_plugin_hpcctr.script.quote import quote
 
@@ -44,6 +45,11 @@ def prepare(making: Making) -> Prepared:
     Raises:
         DslError: It cannot be made.
     """
+    with told(making):
+        return _prepared(making)
+
+
+def _prepared(making: Making) -> Prepared:
     if making.values is None:
         write(
             making, Manifest(version=VERSION, state="absent", reason="input", tag=making.task.tag)
@@ -69,11 +75,31 @@ def prepare(making: Making) -> Prepared:
     return Prepared(render.command_text(_command(making)), sources)
 
 
+@contextmanager
+def told(making: Making) -> Iterator[None]:
+    """Turn the system's errors about a task's files into an error of that task.
+
+    Raises:
+        DslError: No space, no permission, a file that went away.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise DslError(
+            f"`{making.title}`: {where}{error.strerror or error}",
+            span=making.span,
+            next_step=f"check space and permissions there, and what is in {making.folder}",
+        ) from error
+
+
 def _make_folder(making: Making) -> None:
     if making.folder.exists():
         shutil.rmtree(making.folder)
     making.work.mkdir(parents=True)
     how = making.directives.get("stageInMode", "symlink")
+    if how == "rellink" and making.directives.get("scratch"):
+        how = "symlink"  # the links are copied to the node's disk, where relative ones are broken
     for link in making.staging.links:
         target = making.work / link.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -161,6 +187,11 @@ def finish(making: Making, *, stored: bool = False) -> Manifest:
     Raises:
         DslError: A declared output is not there or not as declared, or cannot be published.
     """
+    with told(making):
+        return _finished(making, stored=stored)
+
+
+def _finished(making: Making, *, stored: bool) -> Manifest:
     folder = _store_dir(making)
     try:
         emits = _emits(making, folder if stored and folder else making.work)
@@ -239,8 +270,7 @@ def _moved(emits: list[Any], work: Path, folder: Path, *, stored: bool) -> list[
         if isinstance(value, Path) and not value.is_absolute():
             target = folder / value
             if not stored:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(work / value, target)
+                put_whole(target, lambda part: shutil.move(work / value, part))
             return target
         if isinstance(value, list):
             return freeze([move(part) for part in value])
@@ -295,12 +325,18 @@ class _Texts:
         return (self.making.folder / name).read_text(encoding="utf-8", errors="surrogateescape")
 
     def _variable(self, name: str) -> str:
-        for pair in self._read("command.env").split("\0"):
+        try:
+            pairs = self._read("command.env").split("\0")
+        except FileNotFoundError:
+            pairs = []
+        for pair in pairs:
             key, _, value = pair.partition("=")
             if key == name:
                 return value.removesuffix("\n")
         raise collect.Missing(
-            f"the output variable `{name}` was not set", next_step="assign it in the script"
+            f"the output variable `{name}` was not kept",
+            next_step="let the script run to its last line: no `exit` or `exec` before; and it "
+            "must be a bash script",
         )
 
 
