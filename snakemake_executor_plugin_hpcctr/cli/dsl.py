@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from snakemake_executor_plugin_hpcctr.cli import dsl_inner, dsl_keep, output
+from snakemake_executor_plugin_hpcctr.errors import HpcctrError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,21 +93,18 @@ def run(  # noqa: PLR0913 (one parameter for each option)
 ) -> None:
     """Run a pipeline: its parameters as --name value, then `--` and options of Snakemake."""
     from snakemake_executor_plugin_hpcctr.dsl.lock import only_run  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.run import STUB_ROOT  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.runtime.stale import drop_stale  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.session import planned  # noqa: PLC0415 (start-up time)
 
     request = _request(
         file, context.args, profile, params_file, stub=stub, fresh=fresh, channels=dag is not None
     )
-    if not preview:
-        drop_stale(Layout(Path(STUB_ROOT)) if stub else Layout())
-    found = _warned(planned(request, os.environ))
-    if dag is not None:
-        _draw(found, dag)
-    words = _snakemake_words(found, list(context.obj), until)
-    with only_run(found.layout) as held:
+    with only_run(request.layout) as held:
+        if not preview:
+            drop_stale(request.layout)
+        found = _planned(request)
+        if dag is not None:
+            _draw(found, dag)
+        words = _snakemake_words(found, list(context.obj), until)
         path = _compile(found, fresh=fresh and not preview)
         if preview:
             code = _preview(found, path, words)
@@ -126,8 +124,11 @@ def compile_(
     stub: Stub = False,
 ) -> None:
     """Write a pipeline's plan and Snakefile; print the Snakefile's path."""
-    found = _planned(file, context.args, profile, params_file, stub=stub)
-    output.data(str(_compile(found, fresh=False)))
+    from snakemake_executor_plugin_hpcctr.dsl.lock import only_run  # noqa: PLC0415 (start-up time)
+
+    request = _request(file, context.args, profile, params_file, stub=stub)
+    with only_run(request.layout):
+        output.data(str(_compile(_planned(request), fresh=False)))
 
 
 @app.command(cls=Divided, context_settings=EXTRA)
@@ -146,7 +147,9 @@ def plan(  # noqa: PLR0913 (one parameter for each option)
     stub: Stub = False,
 ) -> None:
     """Print a pipeline's plan as JSON, without running anything."""
-    found = _planned(file, context.args, profile, params_file, stub=stub, channels=channels)
+    found = _planned(
+        _request(file, context.args, profile, params_file, stub=stub, channels=channels)
+    )
     if as_json or not channels:
         output.data(found.plan.model_dump_json(indent=2, exclude_defaults=True))
         return
@@ -168,9 +171,8 @@ def lint(
 ) -> None:
     """Look for what is doubtful in a pipeline; exit code 1 if something is."""
     from snakemake_executor_plugin_hpcctr.dsl.check import findings  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.session import Request  # noqa: PLC0415 (start-up time)
 
-    request = Request(file, tuple(context.args), tuple(profile), params_file)
+    request = _request(file, context.args, profile, params_file)
     found = list(findings(request, os.environ))
     for sentence in found:
         output.data(sentence)
@@ -185,7 +187,7 @@ app.command("task", hidden=True)(dsl_inner.task)
 app.command("segment", hidden=True)(dsl_inner.segment)
 
 
-def _planned(  # noqa: PLR0913 (as the options)
+def _request(  # noqa: PLR0913 (as the options)
     file: Path,
     words: list[str],
     profiles: list[str],
@@ -194,24 +196,6 @@ def _planned(  # noqa: PLR0913 (as the options)
     stub: bool = False,
     fresh: bool = False,
     channels: bool = False,
-) -> Planned:
-    from snakemake_executor_plugin_hpcctr.dsl.session import planned  # noqa: PLC0415 (start-up time)
-
-    request = _request(
-        file, words, profiles, params_file, stub=stub, fresh=fresh, channels=channels
-    )
-    return _warned(planned(request, os.environ))
-
-
-def _request(  # noqa: PLR0913 (as the options)
-    file: Path,
-    words: list[str],
-    profiles: list[str],
-    params_file: Path | None,
-    *,
-    stub: bool,
-    fresh: bool,
-    channels: bool,
 ) -> Request:
     from snakemake_executor_plugin_hpcctr.dsl.session import Request  # noqa: PLC0415 (start-up time)
 
@@ -219,7 +203,10 @@ def _request(  # noqa: PLR0913 (as the options)
     return Request(file, words, names, params_file, stub, fresh, channels)
 
 
-def _warned(found: Planned) -> Planned:
+def _planned(request: Request) -> Planned:
+    from snakemake_executor_plugin_hpcctr.dsl.session import planned  # noqa: PLC0415 (start-up time)
+
+    found = planned(request, os.environ)
     for warning in found.plan.warnings:
         output.note(f"warning: {warning}")
     return found
@@ -239,15 +226,35 @@ def _snakemake_words(found: Planned, words: list[str], until: str) -> list[str]:
     from snakemake_executor_plugin_hpcctr.dsl.run import rule_of  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.snakefile import limits  # noqa: PLC0415 (start-up time)
 
-    if not {"-e", "--executor", "--profile"} & set(words):
-        words += ["--executor", "hpcctr"]
-    if not any(word.startswith(("-j", "-c", "--jobs", "--cores", "--profile")) for word in words):
-        words += ["--jobs", "100"]
-    if found.plan.segments:
-        words += ["--latency-wait", "5"] if "--latency-wait" not in words else []
-    if limited := limits(found.plan):
-        words += ["--resources", *limited]
+    words = with_defaults(words, limits(found.plan), segments=bool(found.plan.segments))
     return [*words, "--until", rule_of(found.plan, until)] if until else words
+
+
+def with_defaults(words: list[str], limited: list[str], *, segments: bool) -> list[str]:
+    """Return options for Snakemake with what they leave open.
+
+    Args:
+        words: The user's.
+        limited: Words of `--resources` that keep limits of processes.
+        segments: Whether checkpoints read what tasks write.
+    """
+
+    def lacks(*options: str) -> bool:
+        return not any(word.startswith(options) for word in words)
+
+    found = list(words)
+    if lacks("-e", "--executor", "--profile"):
+        found += ["--executor", "hpcctr"]
+    if lacks("-j", "-c", "--jobs", "--cores", "--profile"):
+        found += ["--jobs", "100"]
+    if segments and lacks("-w", "--latency-wait", "--output-wait"):
+        found += ["--latency-wait", "5"]
+    if limited:  # of two `--resources` the second would count alone
+        if not {"--resources", "--res"} & set(found):
+            found.append("--resources")
+        option = next(n for n, word in enumerate(found) if word in {"--resources", "--res"})
+        found[option + 1 : option + 1] = limited
+    return found
 
 
 def _preview(found: Planned, path: Path, words: list[str]) -> int:
@@ -263,10 +270,8 @@ def _run(
 ) -> int:
     from snakemake_executor_plugin_hpcctr.dsl import history  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.looks import Viewer  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.outputs import publish_outputs  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.republish import republish  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.session import planned  # noqa: PLC0415 (start-up time)
 
     name, began = history.new_name(), time.monotonic()
     path, words = command
@@ -276,10 +281,11 @@ def _run(
     before = history.finished(found.layout)
     code = _snakemake(path, [*words, *AGAIN], held)
     if found.trace.looks or found.trace.outputs:
-        later, results = planned(request, os.environ), Store(found.layout).results
-        _show(viewer, later, results)
-        for title, items in publish_outputs(later.trace, results, shown.output_dir).items():
-            output.note(f"output {title}: {items} items in {shown.output_dir}")
+        try:
+            _look_again(request, viewer, shown.output_dir)
+        except HpcctrError as error:  # the run itself is over: it is kept, and its hooks are called
+            output.error(error)
+            code = code or error.exit_code
     tasks = history.records(found.layout, before)
     ended = history.Run(
         name=name,
@@ -293,6 +299,19 @@ def _run(
     history.save(found.layout, ended)
     output.note(output.table(history.summary(tasks)))
     return _after(found, ended)
+
+
+def _look_again(request: Request, viewer: Viewer, folder: Path) -> None:
+    """Show and publish what is known since the tasks have run."""
+    from snakemake_executor_plugin_hpcctr.dsl.outputs import publish_outputs  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.session import planned  # noqa: PLC0415 (start-up time)
+
+    later = planned(request, os.environ)
+    results = Store(later.layout).results
+    _show(viewer, later, results)
+    for title, items in publish_outputs(later.trace, results, folder).items():
+        output.note(f"output {title}: {items} items in {folder}")
 
 
 def _show(viewer: Viewer, found: Planned, results: ManifestResults) -> None:
@@ -310,7 +329,8 @@ def _after(found: Planned, ended: Run) -> int:
         try:
             hook(ended)
         except Exception as error:  # noqa: BLE001 (the user's code: the run itself is over)
-            output.note(f"warning: `{hook.__name__}` raised {type(error).__name__}: {error}")
+            title = getattr(hook, "__name__", hook)
+            output.note(f"warning: `{title}` raised {type(error).__name__}: {error}")
             code = code or 1
     return code
 

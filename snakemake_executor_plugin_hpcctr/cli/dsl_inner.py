@@ -23,21 +23,16 @@ def task(
 ) -> None:
     """Run one task of the compiled plan here; the Snakefile's rules call it."""
     from snakemake_executor_plugin_hpcctr.dsl.errors import DslError  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.runtime import local, stop  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.local import run as run_here  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.runtime.making import Making  # noqa: PLC0415 (start-up time)
-    from snakemake_executor_plugin_hpcctr.dsl.runtime.stop import (  # noqa: PLC0415 (start-up time)
-        failed,
-        is_final,
-        mark_final,
-    )
     from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.runtime.task import finish  # noqa: PLC0415 (start-up time)
 
     making = Making(Store(Layout(root)), rule, key, attempt)
-    if attempt > 1 and is_final(making):
+    if attempt > 1 and stop.is_final(making):
         raise typer.Exit(1)  # Snakemake cannot be told to stop trying
-    ended = run_here(making, output.note)
+    ended = local.run(making, output.note)
     if ended is None:
         return
     if not ended.success:
@@ -49,12 +44,12 @@ def task(
             output.error(error)
         else:
             return
-    decision = failed(making, ended.exit_code)
+    decision = stop.failed(making, ended.exit_code)
     if decision == "ignore":
         output.note(f"{making.title}: the failure is ignored")
         return
     if decision != "retry":
-        mark_final(making)
+        stop.mark_final(making)
     raise typer.Exit(ended.exit_code or 1)
 
 

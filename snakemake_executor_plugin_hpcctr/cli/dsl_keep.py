@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snakemake_executor_plugin_hpcctr.cli import output
+from snakemake_executor_plugin_hpcctr.cli.dsl_inner import ROOT, Root
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.dsl.history import Run, TaskRecord
-
-Root = Annotated[Path, typer.Option("--root", help="Folder of plans and manifests.")]
-ROOT = Path(".hpcctr/dsl")
 
 
 def log(
@@ -99,10 +97,13 @@ def clean(
 ) -> None:
     """Remove results that the current plan does not name: older inputs, scripts, parameters."""
     from snakemake_executor_plugin_hpcctr.dsl import tidy  # noqa: PLC0415 (start-up time)
+    from snakemake_executor_plugin_hpcctr.dsl.lock import only_run  # noqa: PLC0415 (start-up time)
     from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout  # noqa: PLC0415 (start-up time)
 
-    found = tidy.left_over(Layout(root))
-    for path in found:
-        output.data(str(path))
-    if not dry_run:
-        tidy.remove(found)
+    layout = Layout(root)
+    found = tidy.left_over(layout)
+    with nullcontext() if dry_run else only_run(layout):  # a run may be about to name them
+        for path in found:
+            output.data(str(path))
+        if not dry_run:
+            tidy.remove(found)

@@ -43,6 +43,11 @@ class Request:
     fresh: bool = False
     channels: bool = False
 
+    @property
+    def layout(self) -> Layout:
+        """Where its plan and results are."""
+        return Layout(Path(STUB_ROOT)) if self.stub else Layout()
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -91,7 +96,7 @@ def planned(request: Request, environ: Mapping[str, str]) -> Planned:
     pipeline = load(request.file)
     configured, params = settings(request.profiles, environ)
     arguments = read_arguments(pipeline, request.words, config=params, file=request.params_file)
-    layout = Layout(Path(STUB_ROOT)) if request.stub else Layout()
+    layout = request.layout
     options = Options(
         stub=request.stub, channels=request.channels, fresh=request.fresh, configured=configured
     )

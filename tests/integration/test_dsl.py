@@ -489,6 +489,18 @@ def main():
 """
 
 
+def test_an_output_that_cannot_be_published(pipeline: Pipeline) -> None:
+    """The run is kept in the log, its hooks are called, and it ends with an error."""
+    hook = '@main.onComplete\ndef done(run):\n    print("hook:", run.success)\n'
+    pipeline.pipeline(OUTPUTS + hook)
+    pipeline.write("final", "in the way")
+    result = pipeline.dsl("--output-dir", "final")
+    assert 0 != result.code
+    assert "cannot be published" in result.said
+    assert "hook: False" in result.said
+    assert {"align": ["done", "done"]} == pipeline.statuses()
+
+
 def test_outputs_with_an_index(pipeline: Pipeline) -> None:
     """Channels are published below one folder, and an index names what lies there."""
     pipeline.pipeline(OUTPUTS)

@@ -152,7 +152,7 @@ def _put(source: Path, target: Path, place: Publish, owner: Owner) -> None:
         wanted = not owner.cached if place.overwrite is None else place.overwrite
         if not wanted or _is_itself(source, target):
             return
-    put_whole(target, lambda part: _make(source, part, place.mode))
+    put_whole(target, lambda part: _make(source, part, place))
 
 
 def put_whole(target: Path, make: Callable[[Path], object]) -> None:
@@ -177,8 +177,8 @@ def _is_itself(source: Path, target: Path) -> bool:
     return not target.is_symlink() and target.resolve() == source.resolve()
 
 
-def _make(source: Path, target: Path, mode: str) -> None:
-    match mode:
+def _make(source: Path, target: Path, place: Publish) -> None:
+    match place.mode:
         case "symlink":
             target.symlink_to(source.absolute())
         case "rellink":
