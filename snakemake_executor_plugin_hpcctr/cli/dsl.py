@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from snakemake_executor_plugin_hpcctr.cli import dsl_inner, dsl_keep, output
-from snakemake_executor_plugin_hpcctr.errors import HpcctrError
+from snakemake_executor_plugin_hpcctr.errors import ConfigError, HpcctrError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -339,7 +339,14 @@ def _draw(found: Planned, path: Path) -> None:
     from snakemake_executor_plugin_hpcctr.dsl import picture  # noqa: PLC0415 (start-up time)
 
     text = picture.dot(found.plan) if path.suffix == ".dot" else picture.mermaid(found.plan)
-    path.write_text(text, encoding="utf-8")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"the graph cannot be written: {error.strerror}",
+            where=str(path),
+            next_step="name a file in a folder that exists and that you may write to",
+        ) from None
 
 
 def _totals(found: Planned) -> str:

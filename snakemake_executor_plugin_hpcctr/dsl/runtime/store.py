@@ -37,7 +37,7 @@ def read_plan(path: Path) -> Plan:
             raise ConfigError(
                 f"the plan has version {document.get('version')}, this hpcctr reads {VERSION}",
                 where=str(path),
-                next_step="plan again with `hpcctr dsl plan`",
+                next_step="plan again with `hpcctr dsl compile FILE`",
             )
         return Plan.model_validate(document)
     except OSError as error:
@@ -46,7 +46,7 @@ def read_plan(path: Path) -> Plan:
             where=str(path),
             next_step="make one with `hpcctr dsl compile FILE`",
         ) from None
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise ConfigError(
             f"the plan cannot be read: {str(error).splitlines()[0]}",
             where=str(path),
@@ -155,7 +155,7 @@ class Store:
         raise ConfigError(
             f"the plan has no task {key} of {rule}",
             where=str(self.layout.plan),
-            next_step="plan again with `hpcctr dsl compile`",
+            next_step="plan again with `hpcctr dsl compile FILE`",
         )
 
     def plans(self) -> list[Plan]:

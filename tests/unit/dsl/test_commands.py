@@ -78,3 +78,25 @@ def test_lint_takes_profiles_with_commas(
     monkeypatch.chdir(tmp_path)
     main(["dsl", "lint", str(write(tmp_path, P)), "--profile", "one,two"])
     assert "one,two" not in capsys.readouterr().err
+
+
+def test_a_graph_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message names the file."""
+    monkeypatch.chdir(tmp_path)
+    file = str(write(tmp_path, P))
+    assert 2 == main(["dsl", "run", file, "--preview", "--dag", "nowhere/dag.dot"])
+    assert "nowhere/dag.dot: the graph cannot be written: No such" in capsys.readouterr().err
+
+
+def test_a_plan_that_is_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A damaged plan is named, with what makes it anew."""
+    monkeypatch.chdir(tmp_path)
+    plan = Layout().plan
+    plan.parent.mkdir(parents=True)
+    plan.write_bytes(b"\xff\xfe")
+    assert 2 == main(["dsl", "clean"])
+    assert "dsl compile FILE" in capsys.readouterr().err
