@@ -110,7 +110,17 @@ def _make_folder(making: Making) -> None:
                 item=making.title,
                 next_step="check the path; a compute node must see it, too",
             )
-        _link(link.source, target, how)
+        try:
+            _link(link.source, target, how)
+        except OSError as error:
+            raise DslError(
+                f"`{making.call.name}`: the input file {link.source} cannot be put into the task's "
+                f'folder with stageInMode="{how}": {error.strerror or error}',
+                span=making.span,
+                item=making.title,
+                next_step="hard links need one file system and are not for folders: leave "
+                "stageInMode out for symbolic links; copies need space",
+            ) from None
 
 
 def _link(source: Path, target: Path, how: str) -> None:

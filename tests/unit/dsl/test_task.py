@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.dsl.model import Manifest
 
 
-def making_of(folder: Path, process: str) -> Making:
-    """Return the one task of a pipeline with one process, `p`, without inputs."""
+def making_of(folder: Path, process: str, inputs: str = "") -> Making:
+    """Return the one task of a pipeline with one process, `p`."""
     body = "".join(f"    {line}\n" for line in process.strip().splitlines())
-    made = plan(folder, f"class p({body.strip()}\n\n@workflow\ndef main():\n    p()\n")
+    made = plan(folder, f"class p({body.strip()}\n\n@workflow\ndef main():\n    p({inputs})\n")
     layout = Layout(folder / "root")
     snakefile.write(made, layout)
     return Making(Store(layout), "p", next(iter(made.calls[0].tasks)))
@@ -95,3 +95,28 @@ def test_stored_folders_replace_older_ones(tmp_path: Path) -> None:
     (store / "d/old").touch()
     ran(making)
     assert ["new"] == [path.name for path in (store / "d").iterdir()]
+
+
+def test_relative_links_and_scratch(tmp_path: Path) -> None:
+    """A task that runs on the node's disk finds its inputs there."""
+    (tmp_path / "in.txt").write_text("in")
+    making = making_of(
+        tmp_path,
+        f"Process, scratch='{tmp_path}', stageInMode='rellink'):\n"
+        "x: In[Path]\ny: Out[Path] = out(path('y'))\nscript = 'cat ${x} > y'",
+        f"Path('{tmp_path}/in.txt')",
+    )
+    ran(making)
+    assert "in" == (making.work / "y").read_text()
+
+
+def test_an_input_that_cannot_be_linked(tmp_path: Path) -> None:
+    """The message names the file and the mode."""
+    (tmp_path / "in").mkdir()
+    making = making_of(
+        tmp_path,
+        "Process, stageInMode='link'):\nx: In[Path]\nscript = 'true'",
+        f"Path('{tmp_path}/in')",
+    )
+    with pytest.raises(DslError, match=r'in cannot be put .* stageInMode="link"'):
+        ran(making)
