@@ -70,11 +70,6 @@ def needs_runner(workflow: Any, job: Any) -> bool:
     return has_block(job) or bool(why_snakemake(workflow, job))
 
 
-def is_measured(workflow: Any, job: Any) -> bool:
-    """Whether the job's command is to be measured; Snakemake on the node measures by itself."""
-    return not needs_runner(workflow, job) and job.benchmark is not None
-
-
 def why_snakemake(workflow: Any, job: Any) -> str:
     """Return why a whole Snakemake must run the job on its node; "" if it need not.
 

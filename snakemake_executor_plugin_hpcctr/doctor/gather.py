@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from snakemake_executor_plugin_hpcctr.config.resolved import Resolved
-    from snakemake_executor_plugin_hpcctr.executor.session import TaskMaker
+    from snakemake_executor_plugin_hpcctr.executor.maker import TaskMaker
     from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler
     from snakemake_executor_plugin_hpcctr.task import Image
 

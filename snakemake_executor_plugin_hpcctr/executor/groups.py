@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from snakemake_executor_plugin_hpcctr.bridge.groups import MemberJob
     from snakemake_executor_plugin_hpcctr.config.layers import Resolved
-    from snakemake_executor_plugin_hpcctr.executor.session import Session, Settled
+    from snakemake_executor_plugin_hpcctr.executor.maker import Settled
+    from snakemake_executor_plugin_hpcctr.executor.session import Session
 
 #: What a submission has once.
 SINGLE = (

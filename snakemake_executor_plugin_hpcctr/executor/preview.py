@@ -16,11 +16,8 @@ from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.errors import ConfigError, HpcctrError
 from snakemake_executor_plugin_hpcctr.executor.availability import Availability
 from snakemake_executor_plugin_hpcctr.executor.image_work import image_folder
-from snakemake_executor_plugin_hpcctr.executor.session import (
-    SCRATCH_BASE,
-    TaskMaker,
-    command_line,
-)
+from snakemake_executor_plugin_hpcctr.executor.maker import SCRATCH_BASE, TaskMaker
+from snakemake_executor_plugin_hpcctr.executor.session import command_line
 from snakemake_executor_plugin_hpcctr.executor.tasks import (
     Place,
     container_binds,
