@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from snakemake_executor_plugin_hpcctr.errors import ConfigError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -70,21 +73,31 @@ ENDING = ("started", "ended", "node", "exit_code", "cpu_s", "peak_mb", "cause")
 class Trace:
     """The database; safe to use from the head's two threads.
 
-    Writing is batched by the caller: one transaction per call.
+    Writing is batched by the caller: one transaction per call. Each call, the first included,
+    raises a ConfigError if the file cannot be used: no database, locked for long, no space.
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        self._connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
-        # A journal file works on NFS, where SQLite's shared-memory WAL does not.
-        self._connection.execute("PRAGMA synchronous=OFF")
-        columns = ", ".join(COLUMNS)
-        self._connection.execute(
-            f"CREATE TABLE IF NOT EXISTS tasks ({columns}, PRIMARY KEY (run, number))"
-        )
-        self._add_missing_columns()
-        self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        self._connection.commit()
+        self._path, self._lock = path, threading.Lock()
+        with _usable(path):
+            self._connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
+        with self._transaction():
+            # A journal file works on NFS, where SQLite's shared-memory WAL does not.
+            self._connection.execute("PRAGMA synchronous=OFF")
+            columns = ", ".join(COLUMNS)
+            self._connection.execute(
+                f"CREATE TABLE IF NOT EXISTS tasks ({columns}, PRIMARY KEY (run, number))"
+            )
+            self._add_missing_columns()
+            # Somebody else's database may be read only: what is right is not written again.
+            (found,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if found != SCHEMA_VERSION:
+                self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock, _usable(self._path), self._connection:
+            yield
 
     def _add_missing_columns(self) -> None:
         """Bring a database of an earlier release to this one's form; its rows stay."""
@@ -97,7 +110,7 @@ class Trace:
         """Record tasks that are about to be submitted."""
         marks = ", ".join("?" * len(COLUMNS))
         values = [tuple(map(_stored, asdict(row).values())) for row in rows]
-        with self._lock, self._connection:
+        with self._transaction():
             self._connection.executemany(
                 f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({marks})",  # noqa: S608 (constant text)
                 values,
@@ -105,7 +118,7 @@ class Trace:
 
     def submitted(self, run: str, tag: str, elements: Sequence[tuple[str, str]]) -> None:
         """Record what the scheduler accepted under a tag: pairs of number and element."""
-        with self._lock, self._connection:
+        with self._transaction():
             self._connection.executemany(
                 "UPDATE tasks SET element=?, tag=? WHERE run=? AND number=?",
                 [(element, tag, run, number) for number, element in elements],
@@ -114,7 +127,7 @@ class Trace:
     def ended(self, rows: Iterable[Row]) -> None:
         """Record how tasks ended."""
         settings = ", ".join(f"{name}=:{name}" for name in ENDING)
-        with self._lock, self._connection:
+        with self._transaction():
             self._connection.executemany(
                 f"UPDATE tasks SET {settings} WHERE run=:run AND number=:number",  # noqa: S608 (constant text)
                 [asdict(row) for row in rows],
@@ -124,7 +137,7 @@ class Trace:
         """Return all tasks, or those of one run, in the order of their submission."""
         query = f"SELECT {', '.join(COLUMNS)} FROM tasks"  # noqa: S608 (constant text)
         where, values = (" WHERE run=?", (run,)) if run else ("", ())
-        with self._lock:
+        with self._transaction():
             found = self._connection.execute(f"{query}{where} ORDER BY rowid", values).fetchall()
         return [Row(*map(_restored, values)) for values in found]
 
@@ -132,6 +145,20 @@ class Trace:
         """Close the database."""
         with self._lock:
             self._connection.close()
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """Turn SQLite's words into ours, with the path and what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise ConfigError(
+            f"the record of all tasks cannot be used: {error}",
+            where=str(path),
+            next_step="check the space (`df -h .`, `quota -s`) and that the file is yours; it may "
+            "be moved away when nothing runs: the next run begins a new one",
+        ) from error
 
 
 def _stored(value: object) -> object:

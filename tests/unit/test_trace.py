@@ -257,3 +257,24 @@ def test_two_threads_may_use_it(trace: Trace) -> None:
         thread.join()
     assert ["exit_code"] * 100 == [row.cause for row in trace.rows()]
     trace.close()
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """The message says which file, why, and what to do."""
+    path = tmp_path / "trace.sqlite"
+    path.write_text("no database at all, whatever its name says")
+    with pytest.raises(ConfigError, match="not a database") as caught:
+        Trace(path)
+    assert str(path) == caught.value.where
+    assert "moved away" in caught.value.next_step
+
+
+def test_opening_a_database_writes_nothing(tmp_path: Path) -> None:
+    """Another user's trace, which is read only to us, can be read."""
+    path = tmp_path / "trace.sqlite"
+    Trace(path).close()
+    before = path.read_bytes()
+    trace = Trace(path)
+    assert [] == trace.rows()
+    trace.close()
+    assert before == path.read_bytes()
