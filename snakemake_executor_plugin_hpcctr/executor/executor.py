@@ -71,14 +71,13 @@ class Executor(RemoteExecutor):
             tasks = [(job, self._task_of(session, job)) for job in sorted(jobs, key=_order)]
             ready = [(job, task) for job, task in tasks if task is not None]
             submitter = session.submitter
-            batches = submitter.write(submitter.plan(ready, session.largest))
+            for batch in submitter.write(submitter.plan(ready, session.largest)):
+                self._follow(session, batch)
+                self._tell(session, submitter.submit(batch))
         except HpcctrError as error:
             self.cancel_jobs([])
             stop_run(self.workflow, str(error))
             return
-        for batch in batches:
-            self._follow(session, batch)
-            self._tell(session, submitter.submit(batch))
         self._period_s = self.executor_settings.poll_min
 
     def run_job(self, job: Any) -> None:
@@ -194,17 +193,18 @@ class Executor(RemoteExecutor):
 
     async def _poll(self, session: Session, now: float) -> set[int]:
         try:
-            self._tell(session, session.submitter.retry_due(now))
+            for answer in session.submitter.retry_due(now):
+                self._tell(session, answer)
             ended = session.follower.poll(now)
-            self._failed_polls = 0
-            self._pace(busy=bool(ended), cost_s=time.monotonic() - now)
-            self._tell_of_waiting(session)
         except Exception as error:
             self._failed_polls += 1
             self.logger.warning(f"A look at the running tasks failed and is repeated: {error}")
             if self._failed_polls < PATIENCE:
                 return set()
             raise
+        self._failed_polls = 0
+        self._pace(busy=bool(ended), cost_s=time.monotonic() - now)
+        self._tell_of_waiting(session)
         await self._report(session, ended)
         return {id(item.task.info) for item in ended}
 
@@ -227,7 +227,6 @@ class Executor(RemoteExecutor):
         session.trace.ended(row for verdict in verdicts for row in verdict.rows())
         for verdict in verdicts:
             task = verdict.whole.task
-            session.live.remove(task)
             task.info.aux = {"ended": True}
             if verdict.success:
                 await self._succeed(verdict, session.layers.settings.keep_logs)
@@ -288,9 +287,10 @@ class Executor(RemoteExecutor):
     # --- ending ---------------------------------------------------------------
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 (empty while a poll is under way)
-        """End all our tasks, from our own list."""
+        """End all our tasks, from our own list; nothing is submitted after that."""
         if self._session is None:
             return
+        self._session.submitter.stop()
         elements = [task.element for task in self._session.live.all() if task.element]
         if elements:
             self.logger.info(f"Cancelling {len(elements)} task(s)")

@@ -69,23 +69,32 @@ class Follower:
     late_s: float
     waiting: Counter[str] = field(default_factory=Counter)
     _seen: set[str] = field(default_factory=set)
+    _ended: list[Ended] = field(default_factory=list)
     _queue_period_s: float = 0.0
     _next_queue: float = 0.0
     _last_queue: float = 0.0
     _next_account: float = 0.0
 
     def poll(self, now: float) -> list[Ended]:
-        """Return the tasks that ended since the last call.
+        """Return the tasks that ended since the last call; they are followed no longer.
+
+        If the scheduler's answer is an error, the next call tells what was read before it.
 
         Args:
             now: A clock in seconds that never goes back.
         """
-        ended = self._read_markers(now)
+        self._end(self._read_markers(now))
         if self._queue_is_due(now):
             self._ask_queue(now)
         if now >= self._next_account:
-            ended += self._judge_suspects(now)
+            self._end(self._judge_suspects(now))
+        ended, self._ended = self._ended, []
         return ended
+
+    def _end(self, ended: list[Ended]) -> None:
+        self._ended += ended
+        for one in ended:
+            self.live.remove(one.task)
 
     def _read_markers(self, now: float) -> list[Ended]:
         ended = []

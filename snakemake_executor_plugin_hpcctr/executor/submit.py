@@ -93,6 +93,7 @@ class Submitter:
     image_work: Callable[[str], Future[None] | None] = lambda _: None
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _waiting: deque[Batch] = field(default_factory=deque)
+    _stopped: bool = False
 
     def plan(self, items: Iterable[tuple[Any, Task | TaskGroup]], largest: int) -> list[Bundle]:
         """Put tasks with equal requests together, in submissions of at most `largest` elements.
@@ -183,8 +184,14 @@ class Submitter:
         """Submit a batch.
 
         What is refused for now waits in a queue of ours, cut in halves where a limit on the
-        number of tasks is the reason; so does a batch whose image is being made.
+        number of tasks is the reason; so does a batch whose image is being made, and one that
+        met an error which nobody foresaw: the caller repeats the attempt, or ends the run.
+
+        Raises:
+            ConfigError: The trace cannot be written; the tasks were submitted.
         """
+        if self._stopped:
+            return Answer(refused=[(batch, SubmitError("not submitted, because the run ends"))])
         found = [self.image_work(image.location) for image in images_of(batch.first)]
         works = [work for work in found if work is not None]
         if not all(work.done() for work in works):
@@ -198,8 +205,13 @@ class Submitter:
             elements = self.scheduler.submit(batch.submission)
         except SubmitError as error:
             return self._refused(batch, error)
+        except Exception:
+            self._waiting.append(batch)
+            raise
         for index, task in enumerate(batch.tasks):
             task.element = elements[index // batch.size]
+        if self._stopped:  # meanwhile, by the other thread, which did not know the elements yet
+            self.scheduler.cancel(elements)
         self.trace.submitted(
             self.folder.run_id,
             batch.submission.tag,
@@ -211,33 +223,40 @@ class Submitter:
         if not error.transient:
             return Answer(refused=[(batch, error)])
         if error.too_many and len(batch.submission.scripts) > 1:
-            first, second = self._halves(batch)
+            try:
+                first, second = self._halves(batch)
+            except OSError:  # no scripts can be written now: it waits whole
+                self._wait(batch, error)
+                return Answer()
             self._wait(second, error)
             return self.submit(first)
         self._wait(batch, error)
         return Answer()
 
-    def retry_due(self, now: float) -> Answer:
-        """Try the waiting batches whose time has come."""
-        total = Answer()
+    def retry_due(self, now: float) -> Iterator[Answer]:
+        """Try the waiting batches whose time has come; tell of each at once.
+
+        So an error about one of them does not hide what became of those before it.
+        """
         for _ in range(len(self._waiting)):
             batch = self._waiting.popleft()
-            if batch.due > now:
+            if batch.due > now and not self._stopped:
                 self._waiting.append(batch)
-                continue
-            answer = self.submit(batch)
-            total.accepted += answer.accepted
-            total.refused += answer.refused
-        return total
+            else:
+                yield self.submit(batch)
+
+    def stop(self) -> None:
+        """Submit nothing any more: what waits is refused at its next turn."""
+        self._stopped = True
 
     @property
     def waiting(self) -> int:
         """How many tasks wait for the scheduler to take them."""
-        return sum(len(batch.tasks) for batch in self._waiting)
+        return sum(len(batch.tasks) for batch in tuple(self._waiting))
 
     def images_awaited(self) -> bool:
         """Whether a batch waits for its image and for nothing else."""
-        return any(batch.due == 0.0 for batch in self._waiting)
+        return any(batch.due == 0.0 for batch in tuple(self._waiting))  # another thread appends
 
     def _wait(self, batch: Batch, error: SubmitError) -> None:
         batch.due = time.monotonic() + batch.wait_s

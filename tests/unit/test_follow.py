@@ -123,12 +123,9 @@ class Run:
         (self.folder.markers / f"1.{index}.{restart}").write_text(text, encoding="utf-8")
 
     def poll(self, after_s: float = 0.0) -> list[Ended]:
-        """Look once, some time later; what ended is followed no longer, as the executor does."""
+        """Look once, some time later."""
         self.now += after_s
-        ended = self.follower.poll(self.now)
-        for item in ended:
-            self.live.remove(item.task)
-        return ended
+        return self.follower.poll(self.now)
 
     def until_ended(self, at_most_s: float = 60.0) -> tuple[Ended, float]:
         """Look every half second until one task ended; return it and how long that took."""
@@ -406,6 +403,26 @@ def test_the_reasons_of_waiting_tasks_are_counted(run: Run) -> None:
     run.poll()
     run.poll(QUEUE_MIN_S)
     assert dict(run.follower.waiting) == {"Resources": 2}
+
+
+def test_an_error_of_the_scheduler_hides_no_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A success that was read before is told by the next look, once."""
+    task, other = run.add(0), run.add(1)
+    run.mark(0)
+    run.mark(1, exit=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(run.cluster, "account", _odd)
+        with pytest.raises(OSError, match="odd"):
+            run.poll()
+    run.cluster.accounts = {"17_1": Account("FAILED")}
+    first, second = run.poll(LATE_S)
+    assert (task, None) == (first.task, first.evidence)
+    assert (other, 3) == (second.task, second.evidence and second.evidence.exit_code)
+    assert ([], 0) == (run.poll(LATE_S), len(run.live))
+
+
+def _odd(_: object) -> None:
+    raise OSError("odd")
 
 
 # --- evidence ----------------------------------------------------------------------------

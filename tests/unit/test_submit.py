@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_hpcctr.errors import ConfigError, EngineError, SubmitError
-from snakemake_executor_plugin_hpcctr.executor.submit import Batch, Submitter
+from snakemake_executor_plugin_hpcctr.executor.submit import Answer, Batch, Submitter
 from snakemake_executor_plugin_hpcctr.task import Bind, Image, Resources, Task
 from snakemake_executor_plugin_hpcctr.trace.folder import new_run
 from snakemake_executor_plugin_hpcctr.trace.store import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from snakemake_executor_plugin_hpcctr.schedulers.base import Scheduler, Submission
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DOWN = SubmitError("the controller does not answer", transient=True)
 LIMIT = SubmitError("too many jobs", transient=True, too_many=True)
 WRONG = SubmitError("no such partition")
+PACKED = {"tasks_per_element": 2}
 
 
 @dataclass
@@ -36,10 +37,11 @@ class Cluster:
         room: Longest time of an element, minutes.
     """
 
-    refuse: Callable[[Submission], SubmitError | None] = lambda _: None
+    refuse: Callable[[Submission], Exception | None] = lambda _: None
     places: int | None = None
     room: int = 10_000
     taken: list[Submission] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
 
     def submit(self, submission: Submission) -> tuple[str, ...]:
         """Take a submission and number its elements as Slurm does."""
@@ -49,6 +51,10 @@ class Cluster:
         job = str(100 + len(self.taken))
         several = len(submission.scripts) > 1
         return tuple(f"{job}_{i}" if several else job for i in range(len(submission.scripts)))
+
+    def cancel(self, elements: Collection[str]) -> None:
+        """Remember which elements were to be ended."""
+        self.cancelled += elements
 
     def parallel(self, _: Resources) -> int | None:
         """Return how many tasks run at once."""
@@ -74,6 +80,14 @@ class Run:
         batches = self.submitter.write(self.submitter.plan(jobs, largest))
         self.answers = [self.submitter.submit(batch) for batch in batches]
         return batches
+
+    def retry(self, now: float) -> Answer:
+        """Try what is due, and return all answers as one."""
+        answers = list(self.submitter.retry_due(now))
+        return Answer(
+            [batch for answer in answers for batch in answer.accepted],
+            [pair for answer in answers for pair in answer.refused],
+        )
 
     def elements(self) -> dict[str, tuple[str, str]]:
         """Return what the trace knows: wildcards → element and tag."""
@@ -283,17 +297,17 @@ def test_a_cluster_that_does_not_answer_is_asked_again(start: Callable[[Cluster]
     now = time.monotonic()
     assert (run.submitter.waiting, run.answers[0].refused) == (3, [])
     assert 0 < batch.due - now <= 2
-    assert run.submitter.retry_due(now).accepted == []
-    run.submitter.retry_due(now + 3)
+    assert run.retry(now).accepted == []
+    run.retry(now + 3)
     assert 3 < batch.due - now <= 4.1
     for _ in range(8):
-        run.submitter.retry_due(batch.due)
+        run.retry(batch.due)
     assert 59 < batch.due - time.monotonic() <= 60
     assert run.said == [
         "the controller does not answer: 3 task(s) wait and are submitted again",
     ]
     run.cluster.refuse = lambda _: None
-    assert [batch] == run.submitter.retry_due(batch.due).accepted
+    assert [batch] == run.retry(batch.due).accepted
     assert run.submitter.waiting == 0
     assert run.elements()["i=2"][0] == "101_2"
 
@@ -307,7 +321,7 @@ def test_a_limit_on_jobs_halves_an_array(start: Callable[[Cluster], Run]) -> Non
     assert [2] == [len(batch.tasks) for batch in run.answers[0].accepted]
     assert run.submitter.waiting == 8
     while run.submitter.waiting:
-        run.submitter.retry_due(time.monotonic() + 1000)
+        run.retry(time.monotonic() + 1000)
     scripts = [script for submission in run.cluster.taken for script in submission.scripts]
     assert (len(scripts), len(set(scripts))) == (10, 10)
     tags = {tag for _, tag in run.elements().values()}
@@ -325,7 +339,7 @@ def test_halves_keep_the_tasks_of_an_element_together(start: Callable[[Cluster],
     run = start(Cluster(refuse=lambda s: LIMIT if len(s.scripts) > 2 else None))
     run.hand_over(*tasks(7, tasks_per_element=2))
     while run.submitter.waiting:
-        run.submitter.retry_due(time.monotonic() + 1000)
+        run.retry(time.monotonic() + 1000)
     scripts = {
         f"{100 + job}_{index}" if len(submission.scripts) > 1 else str(100 + job): script
         for job, submission in enumerate(run.cluster.taken, 1)
@@ -349,5 +363,63 @@ def test_a_waiting_batch_may_be_refused_for_good(start: Callable[[Cluster], Run]
     run = start(Cluster(refuse=lambda _: DOWN))
     (batch,) = run.hand_over(*tasks(2))
     run.cluster.refuse = lambda _: WRONG
-    assert [(batch, WRONG)] == run.submitter.retry_due(batch.due).refused
+    assert [(batch, WRONG)] == run.retry(batch.due).refused
     assert run.submitter.waiting == 0
+
+
+# --- errors that nobody foresaw, and the end of a run ----------------------------------------
+
+
+def test_an_unforeseen_error_hides_no_other_batch(start: Callable[[Cluster], Run]) -> None:
+    """What became of the batches before it is told, and the batch itself is tried again."""
+    run = start(Cluster(refuse=lambda _: DOWN))
+    first, second = run.hand_over(make_task(0), make_task(1, rule="test"))
+    run.cluster.refuse = lambda s: OSError("odd") if s.name == "test.1" else None
+    answers = run.submitter.retry_due(second.due)
+    assert [first] == next(answers).accepted
+    with pytest.raises(OSError, match="odd"):
+        next(answers)
+    assert 1 == run.submitter.waiting
+    run.cluster.refuse = lambda _: None
+    assert [second] == run.retry(second.due).accepted
+    assert run.submitter.waiting == 0
+
+
+def test_halves_that_cannot_be_written_wait_whole(start: Callable[[Cluster], Run]) -> None:
+    """A full disk while an array is cut loses no task."""
+    run = start(Cluster(refuse=lambda s: LIMIT if len(s.scripts) > 1 else None))
+    jobs = [(SimpleNamespace(log=[], is_group=lambda: False), t) for t in tasks(4, **PACKED)]
+    (batch,) = run.submitter.write(run.submitter.plan(jobs, 1000))
+    elements = run.submitter.folder.path / "elements"
+    elements.rename(elements.with_name("gone"))
+    assert Answer() == run.submitter.submit(batch)
+    assert 4 == run.submitter.waiting
+    elements.with_name("gone").rename(elements)
+    assert 2 == sum(len(half.tasks) for half in run.retry(batch.due).accepted)
+
+
+def test_nothing_is_submitted_when_the_run_ends(start: Callable[[Cluster], Run]) -> None:
+    """What waits, whether due or not, is refused with the reason, and so is what comes later."""
+    run = start(Cluster(refuse=lambda _: DOWN))
+    (waiting,) = run.hand_over(*tasks(3))
+    run.cluster.refuse = lambda _: None
+    run.submitter.stop()
+    answer = run.retry(0.0)
+    assert [waiting] == [batch for batch, _ in answer.refused]
+    assert "not submitted, because the run ends" == answer.refused[0][1].what
+    run.hand_over(make_task(9))
+    assert ([], 0) == (run.cluster.taken, run.submitter.waiting)
+
+
+def test_a_submission_under_way_is_cancelled_when_the_run_ends(
+    start: Callable[[Cluster], Run],
+) -> None:
+    """The end of the run may come while the scheduler takes a submission."""
+    run = start(Cluster())
+
+    def end_meanwhile(_: Submission) -> None:
+        run.submitter.stop()
+
+    run.cluster.refuse = end_meanwhile
+    run.hand_over(*tasks(2))
+    assert ["101_0", "101_1"] == run.cluster.cancelled
