@@ -11,6 +11,7 @@ from snakemake_executor_plugin_hpcctr import proc
 from snakemake_executor_plugin_hpcctr.engines import launch
 from snakemake_executor_plugin_hpcctr.errors import EngineError
 from snakemake_executor_plugin_hpcctr.executor.tasks import drop_empty, job_name
+from snakemake_executor_plugin_hpcctr.schedulers.local.machine import VISIBLE
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.attach import attach_argv, attach_environ
 from snakemake_executor_plugin_hpcctr.script.quote import quote, words
 from snakemake_executor_plugin_hpcctr.script.render import (
@@ -18,7 +19,7 @@ from snakemake_executor_plugin_hpcctr.script.render import (
     library_text,
     render_attached,
 )
-from snakemake_executor_plugin_hpcctr.trace.folder import write_atomically
+from snakemake_executor_plugin_hpcctr.trace.folder import unwritable, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,19 +139,12 @@ def run_attached(task: Task, folder: Path, way: Way, environ: Mapping[str, str])
         environ: Environment of the caller.
 
     Raises:
-        HpcctrError: The engine cannot start the task, or Slurm's srun is not there.
+        HpcctrError: The engine cannot start the task, its folder cannot be written, or Slurm's
+            srun is not there.
     """
-    started = launch(task)
-    folder.mkdir(parents=True, mode=0o700)
+    text = render_attached(task, launch(task), library=str(folder), terminal=way.terminal)
     try:
-        for name in LIBRARY:
-            write_atomically(folder / name, library_text(name))
-        script = folder / "attached.sh"
-        write_atomically(
-            script,
-            render_attached(task, started, library=str(folder), terminal=way.terminal),
-        )
-        argv = ["/bin/bash", str(script)]
+        argv = ["/bin/bash", _written(folder, text)]
         if way.here:
             return proc.attach(argv, env=_with_gpus(task, environ), cwd=task.workdir)
         argv = attach_argv(
@@ -166,11 +160,25 @@ def run_attached(task: Task, folder: Path, way: Way, environ: Mapping[str, str])
         drop_empty(str(folder.parent))
 
 
+def _written(folder: Path, text: str) -> str:
+    """Write a script and what it sources into a new folder; return its path."""
+    script = folder / "attached.sh"
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+        for name in LIBRARY:
+            write_atomically(folder / name, library_text(name))
+        write_atomically(script, text)
+    except OSError as error:
+        raise unwritable(error, "work in a folder of your own that the nodes see") from error
+    return str(script)
+
+
 def _with_gpus(task: Task, environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment that names GPUs, as that of a job does."""
     gpu = task.resources.gpu
-    numbers = ",".join(map(str, range(gpu.count))) if gpu else ""
-    return {**({"CUDA_VISIBLE_DEVICES": numbers} if numbers else {}), **environ}
+    if gpu is None:
+        return dict(environ)
+    return {VISIBLE[gpu.vendor]: ",".join(map(str, range(gpu.count))), **environ}
 
 
 def _with_command(task: Task, command: str) -> Task:

@@ -56,10 +56,11 @@ def with_local_data(
 def _copies(
     task: Task, inputs: Sequence[str]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    usable = [path for path in dict.fromkeys(inputs) if _is_plain(path)]
-    usable = [path for path in usable if not _inside(path, (p for p in usable if p != path))]
-    if len(usable) > MOST_INPUTS:
+    unique = dict.fromkeys(inputs)
+    if len(unique) > MOST_INPUTS:  # before each is looked at
         return (), (f"more than {MOST_INPUTS} inputs are too many to copy: they stay in place",)
+    usable = [path for path in unique if _is_plain(path)]
+    usable = [path for path in usable if not _inside(path, (p for p in usable if p != path))]
     said = [f"the input {path} stays in place" for path in inputs if path not in usable]
     return tuple(
         (path, f"{task.scratch}/in/{index}/{posixpath.basename(path)}")

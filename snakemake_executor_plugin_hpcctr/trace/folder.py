@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: State of hpcctr in a working directory; safe to delete when nothing runs.
 STATE = Path(".snakemake/hpcctr")
+#: What helps a run where it cannot write.
+OTHER_LOGS = "name another log folder with --hpcctr-log-dir"
 
 
 @dataclass(frozen=True)
@@ -161,12 +163,11 @@ def new_run(workdir: Path, logs: Path | None) -> RunFolder:
     return RunFolder(path=state / "runs" / run_id, logs=logs or state / "logs")
 
 
-def unwritable(error: OSError) -> ConfigError:
-    """Say that a file or folder of a run could not be made."""
+def unwritable(error: OSError, other: str = OTHER_LOGS) -> ConfigError:
+    """Say that a file or folder of ours could not be made, and what else the user can do."""
     return ConfigError(
         f"cannot write to {error.filename or STATE}: {error.strerror}",
-        next_step="free space or permissions there, or name another log folder with "
-        "--hpcctr-log-dir",
+        next_step=f"free space or permissions there, or {other}",
     )
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from snakemake_executor_plugin_hpcctr import proc
+from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from snakemake_executor_plugin_hpcctr.executor.attached import (
+    Way,
     command_task,
     default_task,
     history_entry,
+    run_attached,
     shell_task,
 )
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.attach import (
@@ -18,6 +24,9 @@ from snakemake_executor_plugin_hpcctr.schedulers.slurm.attach import (
     attach_environ,
 )
 from snakemake_executor_plugin_hpcctr.task import Gpu, Resources, Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TASK = Task(
     key="k",
@@ -98,3 +107,32 @@ def test_a_surrounding_job_does_not_count() -> None:
     """Variables of the job in which hpcctr runs are not handed to srun; those of the user are."""
     environ = {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_NODE": "5", "SLURM_CONF": "/c", "A": "b"}
     assert {"SLURM_CONF": "/c", "A": "b"} == attach_environ(environ, Resources())
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """Somebody else's workflow, or a full disk: the message says where, and what to do."""
+    (tmp_path / "shells").write_text("no folder")
+    with pytest.raises(ConfigError, match=f"cannot write to {tmp_path}/shells") as caught:
+        run_attached(TASK, tmp_path / "shells" / "1", Way(terminal=False, here=True), {})
+    assert "work in a folder of your own" in caught.value.next_step
+
+
+def test_on_this_machine_gpus_are_named_as_their_vendor_does(tmp_path: Path) -> None:
+    """A task for AMD GPUs sees them by the variable of ROCm, unless the caller chose others."""
+    task = TASK.model_copy(
+        update={
+            "command": f'printf "%s" "$ROCR_VISIBLE_DEVICES" >{tmp_path}/seen',
+            "workdir": str(tmp_path),
+            "scratch": str(tmp_path / "scratch"),
+            "tmpdir": str(tmp_path / "scratch/tmp"),
+            "resources": Resources(gpu=Gpu(count=2, vendor="amd")),
+        }
+    )
+    seen = []
+    for more in ({}, {"ROCR_VISIBLE_DEVICES": "1,3"}):
+        environ = {"PATH": "/usr/bin:/bin", **more}
+        way = Way(terminal=False, here=True)
+        assert 0 == run_attached(task, tmp_path / "shells" / "1", way, environ)
+        seen.append((tmp_path / "seen").read_text())
+    assert ["0,1", "1,3"] == seen
+    assert not (tmp_path / "shells").exists()
