@@ -57,7 +57,8 @@ def with_workflow(words: Sequence[str], use: Callable[[Loaded], T]) -> T:
 
     def look(workflow: Any, executor_settings: Any) -> None:
         try:
-            found.append(use(_loaded(workflow, executor_settings)))
+            with in_our_words():
+                found.append(use(_loaded(workflow, executor_settings)))
         except Exception as error:  # noqa: BLE001 (raised again below: Snakemake would print it)
             raised.append(error)
 
@@ -72,6 +73,26 @@ def with_workflow(words: Sequence[str], use: Callable[[Loaded], T]) -> T:
     if not found:
         raise _not_loaded("; what it says stands above")
     return found[0]
+
+
+@contextmanager
+def in_our_words() -> Iterator[None]:
+    """Turn what Snakemake says of a job, or of a function of the Snakefile, into our error.
+
+    Raises:
+        ConfigError: In place of an exception of Snakemake's own.
+    """
+    from snakemake.exceptions import RuleException, WorkflowError  # noqa: PLC0415 (start-up time)
+
+    try:
+        yield
+    except (RuleException, WorkflowError) as error:
+        said = str(error).strip().removeprefix("Error:").strip()
+        raise ConfigError(
+            f"Snakemake refuses the job: {said}",
+            next_step="`snakemake -np` with the same options shows each command that it makes; "
+            "correct the Snakefile at the line that is named",
+        ) from error
 
 
 def _parse(words: Sequence[str]) -> tuple[Any, Any]:

@@ -113,7 +113,8 @@ def preview_rule(
     job, maker = jobs[0], rule_maker(loaded, purpose)
     resolved, task, problem = maker.resolve(job), None, None
     try:
-        task = maker.task_of(job, maker.settle(job))
+        with load.in_our_words():
+            task = maker.task_of(job, maker.settle(job))
     except HpcctrError as error:
         problem = error
     if task is not None and not purpose.run:

@@ -253,6 +253,27 @@ def test_explain_tells_why_a_run_would_refuse(workflow: Workflow) -> None:
     assert "rule train, resources: slurm_partition" in result.said
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('shell: "echo {nosuch}"', "The name 'nosuch' is unknown"),
+        ('script: "no-such.py"', "No such file or directory"),
+        ('resources: mem_mb=lambda w: 1 / 0\n    shell: "true"', "ZeroDivisionError"),
+    ],
+    ids=["name", "script", "function"],
+)
+def test_a_mistake_in_the_snakefile_is_no_bug_of_ours(
+    workflow: Workflow, line: str, reason: str
+) -> None:
+    """What Snakemake says of a job only when its command is made is told as the user's to mend."""
+    workflow.snakefile(f'rule wrong:\n    output: "wrong.txt"\n    {line}\n')
+    result = workflow.hpcctr("explain", "wrong")
+    assert result.code in {1, 2}, result.said
+    assert "Snakemake refuses the job" in result.said
+    assert reason in result.said
+    assert "unexpected failure" not in result.said
+
+
 @pytest.mark.parametrize("engine", ENGINES[1:])
 def test_a_staged_image_is_started_from_the_node(
     workflow: Workflow, engine: str, request: pytest.FixtureRequest
