@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from snakemake_executor_plugin_hpcctr.schedulers.slurm.request import gpus_value
+
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.proc import Completed
     from snakemake_executor_plugin_hpcctr.task import Resources
@@ -17,6 +19,8 @@ UNKNOWN_NAME = re.compile(
 
 def srun_argv(resources: Resources, script: str, within_s: float) -> list[str]:
     """Return the command that runs a POSIX shell script on one CPU of a free node."""
+    gpu = resources.gpu
+    one_gpu = None if gpu is None else gpu.model_copy(update={"count": 1})
     given = [
         ("immediate", max(1, round(within_s))),
         ("job-name", "hpcctr-probe"),
@@ -34,16 +38,10 @@ def srun_argv(resources: Resources, script: str, within_s: float) -> list[str]:
         ("qos", resources.qos),
         ("reservation", resources.reservation),
         ("constraint", resources.constraint),
-        ("gpus", _one_gpu(resources)),
+        ("gpus", gpus_value(one_gpu)),
     ]
     options = [f"--{name}={value}" for name, value in given if value is not None]
     return ["srun", "--quiet", *options, "/bin/sh", "-c", script]
-
-
-def _one_gpu(resources: Resources) -> str | None:
-    if resources.gpu is None:
-        return None
-    return f"{resources.gpu.model}:1" if resources.gpu.model else "1"
 
 
 def has_unknown_name(done: Completed) -> bool:

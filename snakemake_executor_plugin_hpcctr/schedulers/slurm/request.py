@@ -101,7 +101,7 @@ def _request(resources: Resources) -> list[tuple[str, str | int | None]]:
         ("mem", _megabytes(resources.mem_mb)),
         ("mem-per-cpu", _megabytes(resources.mem_mb_per_cpu)),
         ("tmp", _megabytes(resources.tmp_mb)),
-        ("gpus", _gpus(resources.gpu)),
+        ("gpus", gpus_value(resources.gpu)),
         ("gres", resources.gres),
         ("time", resources.runtime_min),
     ]
@@ -117,7 +117,8 @@ def _nodes(resources: Resources) -> int | None:
     return 1 if many_gpus and resources.is_one_process else resources.nodes
 
 
-def _gpus(gpu: Gpu | None) -> str | None:
+def gpus_value(gpu: Gpu | None) -> str | None:
+    """Return the value of `--gpus`: `2`, or `a100:2`; None for none."""
     if gpu is None:
         return None
     return f"{gpu.model}:{gpu.count}" if gpu.model else str(gpu.count)
