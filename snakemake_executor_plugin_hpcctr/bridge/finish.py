@@ -87,9 +87,13 @@ def fetch_from_cache(workflow: Any, job: Any, around: AbstractContextManager[Non
     return True
 
 
-def remove_script(workflow: Any, command: str) -> None:
-    """Remove the file that Snakemake made of a `script:` rule, as it does after a local run."""
-    if not workflow.execution_settings.cleanup_scripts:
+def remove_script(workflow: Any, job: Any, command: str) -> None:
+    """Remove the file that Snakemake made of a `script:` rule, as it does after a local run.
+
+    A command that the user wrote may name what it likes: nothing of it is removed.
+    """
+    written = job.is_group() or job.is_shell
+    if written or not workflow.execution_settings.cleanup_scripts:
         return
     for path in script_files(command):
         path.unlink(missing_ok=True)

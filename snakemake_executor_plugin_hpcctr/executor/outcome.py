@@ -166,7 +166,7 @@ async def after_success(workflow: Any, verdict: Verdict) -> None:
         if part.marker is not None:
             finish.write_benchmark(workflow, task.job, part.marker)
         await finish.store_in_cache(workflow, task.job)
-        finish.remove_script(workflow, task.command)
+        finish.remove_script(workflow, task.job, task.command)
     show_late_files(verdict.whole.task)
 
 

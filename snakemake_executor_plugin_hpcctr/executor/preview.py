@@ -118,7 +118,7 @@ def preview_rule(
     except HpcctrError as error:
         problem = error
     if task is not None and not purpose.run:
-        finish.remove_script(loaded.workflow, task.command)
+        finish.remove_script(loaded.workflow, job, task.command)
     return Preview(
         title=title_of(rule, bridge.wildcards_of(job)),
         folder=maker.folder,
