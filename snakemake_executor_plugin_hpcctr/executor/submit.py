@@ -6,6 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.errors import HpcctrError, ImageError, SubmitError
@@ -93,7 +94,7 @@ class Submitter:
     image_work: Callable[[str], Future[None] | None] = lambda _: None
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _waiting: deque[Batch] = field(default_factory=deque)
-    _stopped: bool = False
+    _stopped: Event = field(default_factory=Event)
 
     def plan(self, items: Iterable[tuple[Any, Task | TaskGroup]], largest: int) -> list[Bundle]:
         """Put tasks with equal requests together, in submissions of at most `largest` elements.
@@ -190,7 +191,7 @@ class Submitter:
         Raises:
             ConfigError: The trace cannot be written; the tasks were submitted.
         """
-        if self._stopped:
+        if self._stopped.is_set():
             return Answer(refused=[(batch, SubmitError("not submitted, because the run ends"))])
         found = [self.image_work(image.location) for image in images_of(batch.first)]
         works = [work for work in found if work is not None]
@@ -210,7 +211,9 @@ class Submitter:
             raise
         for index, task in enumerate(batch.tasks):
             task.element = elements[index // batch.size]
-        if self._stopped:  # meanwhile, by the other thread, which did not know the elements yet
+        if (
+            self._stopped.is_set()
+        ):  # meanwhile, by the other thread, which did not know the elements yet
             self.scheduler.cancel(elements)
         self.trace.submitted(
             self.folder.run_id,
@@ -240,14 +243,14 @@ class Submitter:
         """
         for _ in range(len(self._waiting)):
             batch = self._waiting.popleft()
-            if batch.due > now and not self._stopped:
+            if batch.due > now and not self._stopped.is_set():
                 self._waiting.append(batch)
             else:
                 yield self.submit(batch)
 
     def stop(self) -> None:
         """Submit nothing any more: what waits is refused at its next turn."""
-        self._stopped = True
+        self._stopped.set()
 
     @property
     def waiting(self) -> int:
