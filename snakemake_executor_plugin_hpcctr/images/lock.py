@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, ValidationError
 
 from snakemake_executor_plugin_hpcctr.errors import ConfigError, ImageError
+from snakemake_executor_plugin_hpcctr.images.oci import Digest
 from snakemake_executor_plugin_hpcctr.task import Frozen
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Platform(Frozen):
             file with the same release of mksquashfs.
     """
 
-    manifest: str
+    manifest: Digest
     size: int = 0
     files: dict[str, str] = Field(default_factory=dict)
 
@@ -42,7 +43,7 @@ class Locked(Frozen):
         platforms: Architecture → image.
     """
 
-    digest: str
+    digest: Digest
     locked: str
     platforms: dict[str, Platform] = Field(default_factory=dict)
 

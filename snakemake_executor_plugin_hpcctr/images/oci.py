@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import json
 import platform
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from snakemake_executor_plugin_hpcctr.errors import ImageError
 from snakemake_executor_plugin_hpcctr.task import Frozen
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DIGEST = "sha256:[0-9a-f]{64}"
+#: Digests name files and folders of the store: anything else in their place could lead out of it.
+Digest = Annotated[str, Field(pattern=f"^{DIGEST}$")]
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -29,7 +36,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386"}
 class Blob(Frozen):
     """Something that a registry keeps under its digest."""
 
-    digest: str
+    digest: Digest
     size: int
     media_type: str = ""
 
@@ -80,7 +87,7 @@ class Manifest(Frozen):
 class Variant(Frozen):
     """One line of an index: the image for an architecture."""
 
-    digest: str
+    digest: Digest
     architecture: str
 
 
@@ -90,8 +97,31 @@ def machine() -> str:
     return ARCHITECTURES.get(here, here)
 
 
+@contextmanager
+def understood() -> Iterator[None]:
+    """Turn what reading a document that is not as specified raises into words.
+
+    Raises:
+        ImageError: The document has no such field, or something else in it.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ImageError(
+            f"the image's manifest or configuration is not as specified ({said})",
+            next_step="the image is damaged, or made by a tool that is not known: make it again, "
+            "e.g. with `skopeo copy`",
+        ) from error
+
+
+@understood()
 def parse_index(text: bytes) -> tuple[Variant, ...] | None:
-    """Read an index; None if it is the manifest of one image."""
+    """Read an index; None if it is the manifest of one image.
+
+    Raises:
+        ImageError: It is not as specified.
+    """
     content = _object(text)
     if content.get("mediaType") not in INDEXES and "manifests" not in content:
         return None
@@ -133,11 +163,13 @@ def _wrong_architecture(name: str, there: str, wanted: str) -> ImageError:
     )
 
 
+@understood()
 def parse_manifest(text: bytes, digest: str) -> Manifest:
     """Read the manifest of one image.
 
     Raises:
-        ImageError: It is of a kind that is no image, or of Docker's first schema.
+        ImageError: It is of a kind that is no image, of Docker's first schema, or not as
+            specified.
     """
     content = _object(text)
     if content.get("schemaVersion") == 1 or "config" not in content:
@@ -149,8 +181,13 @@ def parse_manifest(text: bytes, digest: str) -> Manifest:
     return Manifest(digest=digest, config=_blob(content["config"]), layers=layers)
 
 
+@understood()
 def parse_config(text: bytes) -> Config:
-    """Read an image's configuration."""
+    """Read an image's configuration.
+
+    Raises:
+        ImageError: It is not as specified.
+    """
     content = _object(text)
     inner = content.get("config") or {}
     pairs = [str(item).partition("=") for item in inner.get("Env") or []]

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 
 from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.errors import ImageError
+from snakemake_executor_plugin_hpcctr.images.oci import DIGEST
 from snakemake_executor_plugin_hpcctr.task import Frozen, Image, ImageFormat
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(DIGEST)
 _USER = re.compile(r"([^@/#:]+)@(?!sha256:)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?(.*)", re.DOTALL)
 _EXAMPLES = (

@@ -149,6 +149,7 @@ def _inside(content: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
             yield member
 
 
+@oci.understood()
 def read_image(folder: Path, name: str) -> tuple[oci.Config, Sequence[Path]]:
     """Return configuration and layers of an image in an OCI layout or unpacked `docker save`.
 
@@ -157,7 +158,7 @@ def read_image(folder: Path, name: str) -> tuple[oci.Config, Sequence[Path]]:
         name: Which image; "" for the only one.
 
     Raises:
-        ImageError: There is no such image.
+        ImageError: There is no such image, or its documents are not as specified.
     """
     if (folder / "index.json").exists():
         return _from_layout(folder, name)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import struct
 from pathlib import Path
@@ -15,13 +16,21 @@ from snakemake_executor_plugin_hpcctr.images.lock import (
     read_lock,
     render_lock,
 )
-from snakemake_executor_plugin_hpcctr.images.oci import Config, machine
+from snakemake_executor_plugin_hpcctr.images.oci import (
+    Config,
+    machine,
+    parse_config,
+    parse_index,
+    parse_manifest,
+)
 from snakemake_executor_plugin_hpcctr.images.provide import Provider, check_file
 from snakemake_executor_plugin_hpcctr.images.pull import Puller
 from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
 from snakemake_executor_plugin_hpcctr.images.store import Entry, Store, Tagged, file_stem, key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from snakemake_executor_plugin_hpcctr.task import Image
 
 SQSH = b"hsqs" + bytes(36) + struct.pack("<Q", 200) + bytes(152)
@@ -178,7 +187,7 @@ def test_a_lock_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_another_architecture_is_added_to_the_same_digest() -> None:
     """Two machines that lock the same digest each keep their line and the first time."""
-    other = Locked(digest=DIGEST, locked="later", platforms={"other": Platform(manifest="m")})
+    other = Locked(digest=DIGEST, locked="later", platforms={"other": Platform(manifest=DIGEST)})
     merged = Lock().with_image("x", locked()).with_image("x", other).images["x"]
     assert {machine(), "other"} == set(merged.platforms)
     assert "2026-01-01T00:00:00Z" == merged.locked
@@ -255,3 +264,49 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot make x") as raised, store.making("k", "x"):
         pass
     assert "images where" in raised.value.next_step
+
+
+BLOB = {"digest": DIGEST, "size": 1}
+OUTSIDE = {"digest": "sha256:../../../home", "size": 1}
+
+
+@pytest.mark.parametrize(
+    ("read", "content"),
+    [
+        (parse_index, {"manifests": [OUTSIDE]}),
+        (parse_index, {"manifests": [{"digest": "latest/../.."}]}),
+        (parse_index, {"manifests": [{"size": 1}]}),
+        (lambda text: parse_manifest(text, DIGEST), {"config": BLOB, "layers": [OUTSIDE]}),
+        (lambda text: parse_manifest(text, DIGEST), {"config": OUTSIDE, "layers": []}),
+        (lambda text: parse_manifest(text, DIGEST), {"config": BLOB, "layers": [{}]}),
+        (parse_config, {"config": "sh"}),
+        (parse_config, {"config": {"Env": 7}}),
+    ],
+)
+def test_a_registry_s_document_cannot_name_what_is_outside_the_store(
+    read: Callable[[bytes], object], content: dict[str, object]
+) -> None:
+    """What is no digest is refused before a file or folder is named by it; so is nonsense."""
+    with pytest.raises(ImageError, match="manifest or configuration is not as specified"):
+        read(json.dumps(content).encode())
+
+
+@pytest.mark.parametrize("place", ["digest", "manifest"])
+def test_a_lock_file_cannot_name_what_is_outside_the_store(tmp_path: Path, place: str) -> None:
+    """A digest in it that is none is an error with its place."""
+    lock = {"digest": DIGEST, "locked": "", "platforms": {"amd64": {"manifest": DIGEST}}}
+    text = json.dumps({"images": {"docker://x:1": lock}})
+    bad = text.replace(f'"{place}": "{DIGEST}"', f'"{place}": "sha256:../../../home"')
+    (tmp_path / "hpcctr.lock").write_text(bad)
+    with pytest.raises(ConfigError, match=f"{place}: String should match pattern"):
+        read_lock(tmp_path / "hpcctr.lock")
+
+
+def test_a_note_of_another_image_is_not_taken_for_one(tmp_path: Path) -> None:
+    """The key in a note is that of its folder, or the folder is none of the store's images."""
+    store = Store(tmp_path, lambda _: None)
+    for name, key in (("a", "a"), ("b", "../../outside")):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        note = Entry(key=key, reference=name, digest="").model_dump_json()
+        (tmp_path / "images" / name / "image.json").write_text(note)
+    assert ["a"] == [entry.key for entry in store.entries()]
