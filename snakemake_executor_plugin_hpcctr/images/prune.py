@@ -136,7 +136,7 @@ def leftovers(store: Store) -> list[Path]:
     """Return parts of pulls that were killed long ago and never begun again."""
     now = time.time()
     found = []
-    for path in [*(store.path / "blobs/sha256").glob("*"), *(store.path / "tmp").glob("*")]:
+    for path in [*(store.path / "blobs").glob("*"), *(store.path / "tmp").glob("*")]:
         with suppress(OSError):
             if now - path.stat().st_mtime > LEFTOVER_S:
                 found.append(path)

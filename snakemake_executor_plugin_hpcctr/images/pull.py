@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -116,9 +117,10 @@ class Puller:
         manifest = oci.parse_manifest(document.text, tagged.manifest)
         config = oci.parse_config(registry.blob(reference.repository, manifest.config.digest))
         oci.check_architecture(reference.text, config, oci.machine())
-        self._transfer(registry, reference, manifest)
+        key = key_of(manifest.digest)
+        layers = self._transfer(registry, reference, manifest, self.store.blobs(key))
         entry = Entry(
-            key=key_of(manifest.digest),
+            key=key,
             reference=reference.location,
             digest=manifest.digest,
             config=config,
@@ -126,7 +128,6 @@ class Puller:
         )
         started = time.monotonic()
         part = folder / "image.sqsh"
-        layers = [self.store.blob(layer.digest) for layer in manifest.layers]
         merged = merge(layers, files_of(config), folders_of(config))
         write_squashfs(merged.write, part, merged.latest)
         check_squashfs(part)
@@ -135,12 +136,15 @@ class Puller:
             f"Pulled {reference.text}: {size(entry.formats['sqsh'].size)}, packed in "
             f"{duration(time.monotonic() - started)}, {tagged.digest}"
         )
-        for layer in layers:
-            layer.unlink(missing_ok=True)
+        shutil.rmtree(self.store.blobs(key), ignore_errors=True)
         return entry
 
-    def _transfer(self, registry: Registry, reference: Reference, manifest: oci.Manifest) -> None:
-        missing = [b for b in manifest.layers if not self.store.blob(b.digest).exists()]
+    def _transfer(
+        self, registry: Registry, reference: Reference, manifest: oci.Manifest, folder: Path
+    ) -> list[Path]:
+        """Bring the layers to a folder, those that are not there yet; return all of them."""
+        paths = {blob.digest: folder / key_of(blob.digest) for blob in manifest.layers}
+        missing = [blob for blob in manifest.layers if not paths[blob.digest].exists()]
         needed = sum(blob.size for blob in missing)
         free = files.free_bytes(self.store.path)
         # The squashfs is about as large as the layers, which go when it is made.
@@ -156,6 +160,6 @@ class Puller:
             f"{size(needed)} to transfer, {size(free)} free"
         )
         progress = Progress(f"Pulling {reference.text}", needed, self.store.say, self.every_s)
-        for blob in missing:
-            files.make_folder(self.store.blob(blob.digest).parent)
-        registry.fetch_all(reference.repository, missing, self.store.blob, progress)
+        files.make_folder(folder)
+        registry.fetch_all(reference.repository, missing, paths.__getitem__, progress)
+        return [paths[blob.digest] for blob in manifest.layers]

@@ -1,6 +1,6 @@
 """The image store: pulled and converted images by their content, small JSON files as its index.
 
-    blobs/sha256/HEX          layers under way; removed once their image is made
+    blobs/KEY/DIGEST          an image's layers under way, not shared; removed once it is made
     images/KEY/image.sqsh     the image; image.sif beside it where one was asked for
     images/KEY/image.json     Entry: configuration, size, hash of each file
     images/KEY/uses/HASH.json Use: a workflow that runs with it
@@ -29,7 +29,7 @@ from pydantic import Field, ValidationError
 
 from snakemake_executor_plugin_hpcctr.images import files
 from snakemake_executor_plugin_hpcctr.images.lease import Owner, lease
-from snakemake_executor_plugin_hpcctr.images.oci import Config, machine
+from snakemake_executor_plugin_hpcctr.images.oci import Config, Digest, machine
 from snakemake_executor_plugin_hpcctr.task import Frozen
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Tagged(Frozen):
     """
 
     reference: str
-    digest: str
-    manifest: str
+    digest: Digest
+    manifest: Digest
     seen: float = 0.0
 
 
@@ -125,9 +125,9 @@ class Store:
         """Return the path of one of its files, there or not."""
         return self.folder(key) / f"image.{suffix}"
 
-    def blob(self, digest: str) -> Path:
-        """Return the path of a layer."""
-        return self.path / "blobs" / "sha256" / digest.removeprefix("sha256:")
+    def blobs(self, key: str) -> Path:
+        """Return the folder of an image's layers under way, which its lock guards."""
+        return self.path / "blobs" / key
 
     def entry(self, key: str) -> Entry | None:
         """Return what is known of an image, or None."""
@@ -137,8 +137,9 @@ class Store:
         """Return all images, the newest first."""
         with suppress(OSError):
             folders = list((self.path / "images").iterdir())
-            found = [entry for folder in folders if (entry := self.entry(folder.name))]
-            return sorted(found, key=lambda entry: entry.made, reverse=True)
+            found = [(folder.name, self.entry(folder.name)) for folder in folders]
+            entries = [entry for key, entry in found if entry and entry.key == key]
+            return sorted(entries, key=lambda entry: entry.made, reverse=True)
         return []
 
     def has(self, key: str, suffix: str) -> bool:

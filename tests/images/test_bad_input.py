@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -251,6 +252,22 @@ def test_of_two_heads_one_pulls_and_the_other_waits_with_a_message(
     assert [0, 0] == [one.returncode, two.returncode], said
     assert 1 == sum("Pulled " in text for text in said)
     assert 1 == sum("is being made by" in text and "waiting for it" in text for text in said)
+
+
+def test_images_with_a_layer_in_common_are_pulled_side_by_side(
+    tmp_path: Path, registry: LoopbackRegistry
+) -> None:
+    """Neither takes the layer away that the other still needs."""
+    base = layer([Member(f"f{i}", os.urandom(2_000_000)) for i in range(8)])
+    names = []
+    for number in range(4):
+        own = layer([Member("own", b"x" * number)])
+        layout = write_layout(tmp_path / f"oci{number}", [base, own])
+        names.append(registry.push(layout, f"common:{number}"))
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda name: pull(tmp_path / "store", name), names))
+    assert 4 == len({entry.key for entry in found})
+    assert not any((tmp_path / "store/blobs").iterdir())
 
 
 def test_a_store_on_a_full_disk_is_named(tmp_path: Path, large: str) -> None:

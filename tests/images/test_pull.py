@@ -42,7 +42,7 @@ def test_an_image_is_pulled_once(tmp_path: Path, tiny: str) -> None:
     assert ["image.json", "image.sqsh"] == sorted(
         path.name for path in (tmp_path / "store/images" / first.key).iterdir()
     )
-    assert not any((tmp_path / "store/blobs/sha256").iterdir())
+    assert not any((tmp_path / "store/blobs").iterdir())
     assert not any((tmp_path / "store/tmp").iterdir())
 
 
