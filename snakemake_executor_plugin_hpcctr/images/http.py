@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,8 @@ TIMEOUT_S = 60.0
 PATIENCE_S = 1800.0
 LONGEST_WAIT_S = 120.0
 TOO_MANY = 429
-UNAUTHORIZED = (401, 403)
+NO_LOGIN = 401
+UNAUTHORIZED = (NO_LOGIN, 403)
 NOT_FOUND = 404
 BUSY = (TOO_MANY, 500, 502, 503, 504)
 LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
@@ -60,7 +61,6 @@ class Client:
     sleep: Callable[[float], None] = time.sleep
     _base: str = ""
     _authorization: str = ""
-    _said: float = field(default=0.0)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Ask for `/v2/PATH`; waits while the registry is busy.
@@ -69,14 +69,16 @@ class Client:
             Missing: It does not have that.
             ImageError: It cannot be reached, refuses us, or stays busy.
         """
-        waited, attempt = 0.0, 0
+        waited, attempt, renewed = 0.0, 0, False
         while True:
             try:
                 return self._try(path, headers or {})
             except urllib.error.HTTPError as error:
                 error.close()
-                if error.code in UNAUTHORIZED and not self._authorization:
-                    self._authorization = self._log_in(error.headers)
+                # A token ends after some minutes, in the middle of a large image: ask for another.
+                fresh = not self._authorization or error.code == NO_LOGIN
+                if error.code in UNAUTHORIZED and fresh and not renewed:
+                    self._authorization, renewed = self._log_in(error.headers), True
                     continue
                 if error.code not in BUSY:
                     raise self._refused(error, path) from None
@@ -91,6 +93,19 @@ class Client:
             self.say(f"Registry {self.host} {words}: waiting {duration(pause)}")
             self.sleep(pause)
             waited, attempt = waited + pause, attempt + 1
+
+    def read(self, path: str, headers: Mapping[str, str] | None = None) -> bytes:
+        """Ask for a small document, as `get` does; return all of it.
+
+        Raises:
+            Missing: It does not have that.
+            ImageError: As for `get`, or the connection broke.
+        """
+        try:
+            with self.get(path, headers) as answer:
+                return answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
 
     def _try(self, path: str, headers: Mapping[str, str]) -> Answer:
         request = urllib.request.Request(f"{self.base}/v2/{path}", headers=dict(headers))  # noqa: S310 (http or https, see base)
