@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snakemake_executor_plugin_hpcctr.images import threads
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from snakemake_executor_plugin_hpcctr.images.provide import Provided, Provider
     from snakemake_executor_plugin_hpcctr.images.remote import NodePuller
@@ -65,15 +67,8 @@ class Background:
         known = self._work.get(path)
         if known is not None and not (known.done() and known.exception()):
             return
-        future: Future[None] = Future()
-        self._work[path] = future
-        threading.Thread(target=self._run, args=(future, make), daemon=True).start()
 
-    def _run(self, future: Future[None], make: Callable[[], object]) -> None:
-        with self._slots:
-            try:
-                make()
-            except BaseException as error:  # noqa: BLE001 (whoever waits for the image gets it)
-                future.set_exception(error)
-            else:
-                future.set_result(None)
+        def work() -> None:
+            make()
+
+        self._work[path] = threads.start(self._slots, work)

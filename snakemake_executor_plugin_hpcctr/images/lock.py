@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, ValidationError
 
 from snakemake_executor_plugin_hpcctr.errors import ConfigError, ImageError
-from snakemake_executor_plugin_hpcctr.images.oci import Digest
+from snakemake_executor_plugin_hpcctr.images.oci import Digest  # noqa: TC001 (pydantic reads it)
 from snakemake_executor_plugin_hpcctr.task import Frozen
 
 if TYPE_CHECKING:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from snakemake_executor_plugin_hpcctr import proc
 from snakemake_executor_plugin_hpcctr.errors import HpcctrError, ImageError
-from snakemake_executor_plugin_hpcctr.images import convert, files, oci
+from snakemake_executor_plugin_hpcctr.images import convert, files, oci, threads
 from snakemake_executor_plugin_hpcctr.images.lock import Lock, Locked, Platform, changed, lock_name
 from snakemake_executor_plugin_hpcctr.images.provide import check_file
 from snakemake_executor_plugin_hpcctr.images.store import key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from snakemake_executor_plugin_hpcctr.images.provide import Provided, Provider
     from snakemake_executor_plugin_hpcctr.images.reference import Reference
     from snakemake_executor_plugin_hpcctr.images.store import Entry, Store
 
+_T = TypeVar("_T")
 LOOK_UPS = 16
 PULLS = 2
 
@@ -47,15 +49,17 @@ def provide_all(provider: Provider, references: Sequence[Reference]) -> list[Pro
     Raises:
         ImageError: One of them cannot be had; the others are pulled all the same.
     """
-    with ThreadPoolExecutor(LOOK_UPS) as pool:
-        # Of the engines, pyxis is content with what every engine starts.
-        jobs = [pool.submit(provider.provide, r.image, "pyxis") for r in references]
-        found = [job.result() for job in jobs]
-    with ThreadPoolExecutor(PULLS) as pool:
-        makes = [pool.submit(provided.make) for provided in found if provided.make is not None]
+    # Of the engines, pyxis is content with what every engine starts.
+    found = _side_by_side(partial(provider.provide, r.image, "pyxis") for r in references)
+    makes = threads.start_all((p.make for p in found if p.make is not None), PULLS)
+    wait(makes)
     for job in makes:
         job.result()
     return found
+
+
+def _side_by_side(look_ups: Iterable[Callable[[], _T]]) -> list[_T]:
+    return [job.result() for job in threads.start_all(look_ups, LOOK_UPS)]
 
 
 def lock_images(
@@ -71,8 +75,7 @@ def lock_images(
     """
     kept = {}
     lock, said = provider.lock, []
-    with ThreadPoolExecutor(LOOK_UPS) as pool:
-        found = list(pool.map(lambda r: _locked(provider, r, update=update), references))
+    found = _side_by_side(partial(_locked, provider, r, update=update) for r in references)
     for reference, (name, new) in zip(references, found, strict=True):
         old = provider.lock.images.get(name)
         lock = lock.with_image(name, new)
@@ -119,9 +122,7 @@ def refresh(provider: Provider, references: Sequence[Reference]) -> None:
         ImageError: One of them cannot be looked up.
     """
     wanted = [r for r in references if r.kind == "registry" and not r.digest]
-    with ThreadPoolExecutor(LOOK_UPS) as pool:
-        for job in [pool.submit(provider.puller.resolve, r, fresh=True) for r in wanted]:
-            job.result()
+    _side_by_side(partial(provider.puller.resolve, r, fresh=True) for r in wanted)
 
 
 def add_sifs(store: Store, provided: Sequence[Provided]) -> None:

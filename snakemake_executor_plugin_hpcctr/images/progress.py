@@ -41,12 +41,14 @@ class Progress:
         total: Bytes of all parts.
         say: Where a line goes.
         every_s: Seconds between two lines.
+        stopped: Whether transfers that still run shall end, since another has failed.
     """
 
     name: str
     total: int
     say: Callable[[str], None]
     every_s: float = 10.0
+    stopped: bool = False
     _done: int = 0
     _had: int = 0
     _started: float = field(default_factory=time.monotonic)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr.config.suggest import nearest
 from snakemake_executor_plugin_hpcctr.errors import ImageError
-from snakemake_executor_plugin_hpcctr.images import oci
+from snakemake_executor_plugin_hpcctr.images import files, oci, threads
 from snakemake_executor_plugin_hpcctr.images.http import Missing
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class Registry:
         path = f"{reference.repository}/manifests/{wanted}"
         accept = ", ".join((*oci.INDEXES, *oci.MANIFESTS))
         try:
-            with self.client.get(path, {"Accept": accept}) as answer:
-                text = answer.read()
+            text = self.client.read(path, {"Accept": accept})
         except Missing:
             raise self._no_such_image(reference, wanted) from None
         found = "sha256:" + hashlib.sha256(text).hexdigest()
@@ -89,8 +88,8 @@ class Registry:
         import json  # noqa: PLC0415 (only after an error)
 
         path = f"{reference.repository}/tags/list?n=1000"
-        with suppress(ImageError, ValueError), self.client.get(path) as answer:
-            return [str(tag) for tag in json.load(answer).get("tags") or []]
+        with suppress(ImageError, ValueError):
+            return [str(tag) for tag in json.loads(self.client.read(path)).get("tags") or []]
         return None
 
     def blob(self, repository: str, digest: str) -> bytes:
@@ -99,8 +98,7 @@ class Registry:
         Raises:
             ImageError: It is not there, or its content is wrong.
         """
-        with self.client.get(f"{repository}/blobs/{digest}") as answer:
-            content = answer.read()
+        content = self.client.read(f"{repository}/blobs/{digest}")
         if "sha256:" + hashlib.sha256(content).hexdigest() != digest:
             raise self._corrupt(digest)
         return content
@@ -124,17 +122,12 @@ class Registry:
             ImageError: As for `fetch`; the other transfers end at their next chunk.
         """
         unique = {blob.digest: blob for blob in blobs}.values()
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            jobs = deque(
-                pool.submit(self.fetch, repository, blob, path_of(blob.digest), progress)
-                for blob in unique
-            )
-            try:
-                for job in jobs:
-                    job.result()
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+        fetches = (partial(self.fetch, repository, b, path_of(b.digest), progress) for b in unique)
+        ended, others = wait(threads.start_all(fetches, PARALLEL), return_when=FIRST_EXCEPTION)
+        progress.stopped = True
+        wait(others)
+        for job in ended:
+            job.result()
 
     def fetch(self, repository: str, blob: oci.Blob, target: Path, progress: Progress) -> None:
         """Bring a blob to a file; takes up what an earlier transfer left as `FILE.part`.
@@ -150,7 +143,8 @@ class Registry:
             try:
                 digest = self._resume(repository, blob, part, progress)
             except (OSError, http.client.HTTPException) as error:
-                if isinstance(error, OSError) and error.filename:
+                # What the file system says, not the connection.
+                if isinstance(error, OSError) and (error.filename or error.errno in files.FULL):
                     raise
                 if attempt == TRIES - 1:
                     raise ImageError(
@@ -195,6 +189,8 @@ def _copy(
 ) -> str:
     with part.open(mode) as stream:
         while chunk := answer.read(CHUNK):
+            if progress.stopped:
+                raise CancelledError
             stream.write(chunk)
             checksum.update(chunk)
             progress.add(len(chunk))

@@ -24,12 +24,17 @@ class BadDays:
         behind: Host and port of the real one.
         busy: So many requests are answered with "too many requests".
         broken: So many layers break off after BROKEN_AFTER bytes.
+        hanging: Of layers, half arrives, and the connection stays.
+        tokens: Logins are for a token, each good for so many requests; 0 for no login.
     """
 
     behind: str
     busy: int = 0
     broken: int = 0
+    hanging: bool = False
+    tokens: int = 0
     asked: list[tuple[str, str]] = field(default_factory=list)
+    _left: int = 0
     _server: ThreadingHTTPServer | None = None
 
     @property
@@ -73,8 +78,10 @@ class BadDays:
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return
+        if self.tokens and not self._let_in(handler):
+            return
         connection = http.client.HTTPConnection(self.behind)
-        names = ("Accept", "Range", "Authorization")
+        names = ("Accept", "Range") if self.tokens else ("Accept", "Range", "Authorization")
         headers = {n: handler.headers[n] for n in names if handler.headers.get(n)}
         connection.request("GET", handler.path, headers=headers)
         answer = connection.getresponse()
@@ -85,9 +92,31 @@ class BadDays:
             if name.lower() not in {"connection", "transfer-encoding"}:
                 handler.send_header(name, value)
         handler.end_headers()
+        if self.hanging and "/blobs/" in handler.path and len(body) > BROKEN_AFTER:
+            handler.wfile.write(body[: len(body) // 2])
+            threading.Event().wait()
         if self.broken and "/blobs/" in handler.path and len(body) > BROKEN_AFTER:
             self.broken -= 1
             handler.wfile.write(body[:BROKEN_AFTER])
             handler.close_connection = True
             return
         handler.wfile.write(body)
+
+    def _let_in(self, handler: BaseHTTPRequestHandler) -> bool:
+        """Give a token, or take one as long as it is good; whether the request may pass."""
+        if handler.path.startswith("/token"):
+            self._left = self.tokens
+            content = b'{"token": "good"}'
+            handler.send_response(200)
+        elif self._left and handler.headers.get("Authorization") == "Bearer good":
+            self._left -= 1
+            return True
+        else:
+            content = b""
+            handler.send_response(401)
+            realm = f'Bearer realm="http://{self.host}/token",service="tests"'
+            handler.send_header("WWW-Authenticate", realm)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shutil
@@ -17,6 +18,8 @@ import pytest
 
 from snakemake_executor_plugin_hpcctr.errors import ImageError
 from snakemake_executor_plugin_hpcctr.images import http
+from snakemake_executor_plugin_hpcctr.images import registry as transfers
+from snakemake_executor_plugin_hpcctr.images.progress import Progress
 from snakemake_executor_plugin_hpcctr.images.pull import Puller
 from snakemake_executor_plugin_hpcctr.images.reference import parse
 from snakemake_executor_plugin_hpcctr.images.store import Entry, Store
@@ -200,6 +203,51 @@ def test_a_transfer_that_broke_off_is_taken_up_where_it_was(
     with BadDays(registry.host, broken=1) as proxy:
         assert pull(tmp_path, tiny.replace(registry.host, proxy.host)).formats
         assert "bytes=1000-" in {wanted for _, wanted in proxy.asked}
+
+
+def test_a_token_that_ends_during_a_pull_is_renewed(
+    tmp_path: Path, registry: LoopbackRegistry, tiny: str
+) -> None:
+    """Each token is good for two requests; a pull has more, and asks for another token."""
+    with BadDays(registry.host, tokens=2) as proxy:
+        assert pull(tmp_path, tiny.replace(registry.host, proxy.host)).formats
+        assert 1 < sum(path.startswith("/token") for path, _ in proxy.asked)
+
+
+def test_a_disk_that_fills_up_is_not_the_registry_s_fault(
+    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No space during a transfer is said as such, and nothing is asked for again."""
+    puller = Puller(Store(tmp_path, lambda _: None), {})
+    parsed = parse(tiny, "/")
+    blob = puller.manifest(parsed, puller.resolve(parsed)).layers[0]
+    monkeypatch.setattr(transfers, "_hash_part", lambda _: (0, hashlib.sha256()))
+    (tmp_path / "layer.part").symlink_to("/dev/full")
+    progress = Progress("x", blob.size, lambda _: None)
+    with pytest.raises(OSError, match="No space left"):
+        puller.registry(parsed).fetch(parsed.repository, blob, tmp_path / "layer", progress)
+
+
+def test_ctrl_c_ends_a_pull_at_once(tmp_path: Path, registry: LoopbackRegistry, large: str) -> None:
+    """A layer that would take long is not waited for; what has arrived is kept."""
+    store = tmp_path / "store"
+    with (
+        BadDays(registry.host, hanging=True) as proxy,
+        start_pull(store, large.replace(registry.host, proxy.host)) as stopped,
+    ):
+        try:
+            until = time.monotonic() + 30
+            while not any(path.stat().st_size for path in store.glob("blobs/*/*.part")):
+                assert time.monotonic() < until
+                assert stopped.poll() is None
+                time.sleep(0.02)
+            os.killpg(stopped.pid, signal.SIGINT)
+            said = stopped.communicate(timeout=20)[0]
+        finally:
+            stopped.kill()
+    assert 130 == stopped.returncode, said
+    assert "Traceback" not in said
+    assert any(store.glob("blobs/*/*.part"))
 
 
 def start_pull(store: Path, reference: str, *before: str) -> subprocess.Popen[str]:
