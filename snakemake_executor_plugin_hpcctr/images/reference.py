@@ -1,4 +1,4 @@
-"""Image reference → what it means, and how each tool spells it; no file is looked at for that.
+"""Image reference → what it means, in every tool's spelling; no file is looked at for that.
 
 Grammar (Docker's names, with the spellings of Apptainer and Enroot):
 
@@ -269,32 +269,3 @@ def _path(text: str, path: str, folder: str) -> Reference:
     location = posixpath.normpath(posixpath.join(folder, posixpath.expanduser(path)))
     kind: Kind = "definition" if location.endswith(".def") else "file"
     return Reference(text=text, kind=kind, location=location)
-
-
-def docker_spelling(reference: Reference) -> str:
-    """Return the name as Docker, Podman and skopeo write it, without a scheme."""
-    tag = f":{reference.tag}" if reference.tag else ""
-    digest = f"@{reference.digest}" if reference.digest else ""
-    return f"{reference.host}/{reference.repository}{tag}{digest}"
-
-
-def apptainer_spelling(reference: Reference) -> str:
-    """Return the URI as `apptainer pull` takes it: a tag or a digest, never both."""
-    tag = f":{reference.tag}" if reference.tag else ""
-    return f"docker://{_short_name(reference)}" + (
-        f"@{reference.digest}" if reference.digest else tag
-    )
-
-
-def enroot_spelling(reference: Reference) -> str:
-    """Return the URI as `enroot import` takes it: `#` between host and repository."""
-    user = f"{reference.user}@" if reference.user else ""
-    tag = f":{reference.tag}" if reference.tag else ""
-    digest = f"@{reference.digest}" if reference.digest else ""
-    host = "" if reference.host == HUB else f"{reference.host}#"
-    return f"docker://{user}{host}{reference.repository.removeprefix('library/')}{tag}{digest}"
-
-
-def pyxis_spelling(reference: Reference) -> str:
-    """Return the name as `srun --container-image=` takes it."""
-    return enroot_spelling(reference).removeprefix("docker://")
