@@ -133,9 +133,14 @@ def read_owner(path: Path) -> Owner | None:
 
 
 def _sign_of_life(path: Path) -> object:
-    """Return something that changes with each beat; opened, so that NFS asks its server."""
-    with suppress(OSError), path.open("rb") as stream:
-        status = os.fstat(stream.fileno())
+    """Return something that changes with each beat; opened first, so that NFS asks its server.
+
+    A lock that is closed to us, left by somebody who died before it was shared, has one too.
+    """
+    with suppress(OSError), path.open("rb"):
+        pass
+    with suppress(OSError):
+        status = path.stat()
         return status.st_ino, status.st_mtime_ns
     return None
 

@@ -82,6 +82,17 @@ def test_a_lock_of_a_dead_host_is_taken_over_after_a_while(tmp_path: Path) -> No
     assert ["anna on gone (process 1)"] == [str(owner) for owner in told]
 
 
+def test_a_lock_that_cannot_be_read_is_taken_over_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One without an owner that can be told, such as one closed to us, is not waited for ever."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as closed:
+        closed.bind("x.lock")  # cannot be opened as a file, by root neither
+    with lease(tmp_path / "x.lock", lambda _: None, stale_s=0.2):
+        pass
+
+
 def test_a_living_lock_of_another_host_is_respected(tmp_path: Path) -> None:
     """As long as it is touched it is waited for, whatever the clocks say."""
     path = tmp_path / "x.lock"
