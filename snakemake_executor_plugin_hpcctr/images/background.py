@@ -38,14 +38,20 @@ class Background:
     _work: dict[str, Future[None]] = field(default_factory=dict)
     _slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(PARALLEL))
     _used: set[str] = field(default_factory=set)
+    _known: dict[tuple[Image, EngineName], Provided] = field(default_factory=dict)
 
     def ready(self, image: Image, engine: EngineName) -> Image:
         """Return the image under the path that it has or will have, see `work`.
 
+        A file is looked at each time, since a job may have made it; a reference means the same
+        for all jobs of a run, and is looked up once.
+
         Raises:
             ImageError: A missing or damaged file, or a reference that cannot be looked up.
         """
-        provided = self.provider.provide(image, engine)
+        provided = self._known.get((image, engine)) or self.provider.provide(image, engine)
+        if image.format == "registry":
+            self._known[image, engine] = provided
         if provided.make is not None:
             self._start(provided.image.location, self._made(provided))
         if provided.key and provided.key not in self._used:

@@ -132,13 +132,17 @@ class Provider:
         Raises:
             ImageError: A file that is missing or damaged.
         """
-        if image.format != "registry":
-            return self.provide(image, engine).image
-        reference = parse(image.location, self.folder)
+        if image.format == "registry" and self._asks(parse(image.location, self.folder)):
+            return self._stored(image, UNKNOWN, "sqsh", "", "")
+        return self.provide(image, engine).image
+
+    def _asks(self, reference: Reference) -> bool:
+        """Whether a registry must be asked what a reference, or a recipe's base, names."""
+        if reference.kind == "recipe":
+            recipe = self.recipes.get(reference.location.removeprefix("build://"))
+            return recipe is not None and self._asks(parse(recipe.base, self.folder))
         known = reference.location in self.lock.images or self.store.tagged(reference.location)
-        if reference.kind == "registry" and known:
-            return self.provide(image, engine).image
-        return self._stored(image, UNKNOWN, "sqsh", "", "")
+        return reference.kind == "registry" and not known
 
     def _from_registry(self, image: Image, reference: Reference) -> Provided:
         tagged = self.resolve(reference)

@@ -105,8 +105,14 @@ def unpack(image: Path, folder: Path, *, offset: int = 0) -> None:
 
 
 def read_file(image: Path, path: str, *, offset: int = 0) -> str | None:
-    """Return a text file of a squashfs, or None if it is not there."""
+    """Return a text file of a squashfs, or None if it is not there.
+
+    Raises:
+        ImageError: No squashfs-tools.
+    """
     done = proc.run(["unsquashfs", "-offset", str(offset), "-cat", image, path], timeout_s=60)
+    if done.code == proc.NOT_FOUND:
+        raise _error(done, f"cannot look into {image}")
     return done.out if done.ok else None
 
 

@@ -68,6 +68,8 @@ def test_a_rule_s_image_is_built_once(project: Workflow, apptainer: str) -> None
     result = project.run()
     assert result.code == 0, result.said
     assert f"{ASKED}added\nyes\n" == (project.folder / "seen.txt").read_text()
+    where = project.hpcctr("images", "where", "science")
+    assert (0, True) == (where.code, Path(where.said.strip()).exists()), where.said
     again = project.run("--forceall")
     assert again.code == 0, again.said
     assert "Building image science" in result.said
@@ -111,6 +113,8 @@ def test_a_definition_file_is_built_and_started_by_enroot(
     assert (
         "here word" == proc.run([apptainer, "-q", "run", tmp_path / "env.sif", "word"]).out.strip()
     )
+    where = workflow.hpcctr("images", "where", "env.def")
+    assert (0, True) == (where.code, Path(where.said.strip()).exists()), where.said
     again = workflow.hpcctr("images", "build", "env.def")
     assert "Building image" not in again.said
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from snakemake_executor_plugin_hpcctr.errors import ConfigError, ImageError
+from snakemake_executor_plugin_hpcctr.images.background import Background
 from snakemake_executor_plugin_hpcctr.images.lock import (
     Lock,
     Locked,
@@ -26,6 +27,7 @@ from snakemake_executor_plugin_hpcctr.images.oci import (
 from snakemake_executor_plugin_hpcctr.images.provide import Provider, check_file
 from snakemake_executor_plugin_hpcctr.images.pull import Puller
 from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
+from snakemake_executor_plugin_hpcctr.images.squashfs import read_file
 from snakemake_executor_plugin_hpcctr.images.store import Entry, Store, Tagged, file_stem, key_of
 
 if TYPE_CHECKING:
@@ -310,3 +312,38 @@ def test_a_note_of_another_image_is_not_taken_for_one(tmp_path: Path) -> None:
         note = Entry(key=key, reference=name, digest="").model_dump_json()
         (tmp_path / "images" / name / "image.json").write_text(note)
     assert ["a"] == [entry.key for entry in store.entries()]
+
+
+@pytest.fixture
+def defined(tmp_path: Path) -> tuple[Provider, Image]:
+    """Return a definition file whose image is in the store."""
+    (tmp_path / "env.def").write_text("Bootstrap: localimage\n")
+    found = provider(tmp_path)
+    image = parse_reference("env.def", str(tmp_path))
+    made = found.store.file(found.provide(image, "pyxis").key, "sqsh")
+    made.parent.mkdir(parents=True)
+    made.touch()
+    return found, image
+
+
+def test_a_built_image_is_found_without_building(defined: tuple[Provider, Image]) -> None:
+    """Where it will be is known beforehand: no registry has a say in it."""
+    found, image = defined
+    assert Path(found.planned(image, "pyxis").location).exists()
+
+
+def test_a_run_looks_a_reference_up_once(defined: tuple[Provider, Image]) -> None:
+    """What it means is not worked out again for each job."""
+    images, image = Background(defined[0]), defined[1]
+    first = images.ready(image, "pyxis")
+    Path(image.location).unlink()
+    assert first == images.ready(image, "pyxis")
+
+
+def test_an_image_is_not_looked_into_without_squashfs_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is an error, not an image without variables."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImageError, match="`unsquashfs` is not installed"):
+        read_file(tmp_path / "image.sqsh", "etc/environment")
