@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr import proc
 from snakemake_executor_plugin_hpcctr.errors import ImageError
-from snakemake_executor_plugin_hpcctr.images import convert, squashfs
+from snakemake_executor_plugin_hpcctr.images import convert, files, squashfs
 from snakemake_executor_plugin_hpcctr.images.sif import root_partition
 from snakemake_executor_plugin_hpcctr.images.store import Entry
 from snakemake_executor_plugin_hpcctr.script.quote import words
@@ -65,7 +65,7 @@ def recipe_key(recipe: Recipe, base: str) -> str:
     """
     seen = [base, recipe.model_dump_json()]
     for source in recipe.files:
-        seen += [f"{path}:{_stamp(path)}" for path in _below(Path(source))]
+        seen += [f"{path}:{files.identity_of(path)}" for path in _below(Path(source))]
     return f"recipe-{hashlib.sha256(chr(0).join(seen).encode()).hexdigest()}"
 
 
@@ -76,11 +76,6 @@ def _below(path: Path) -> list[Path]:
             next_step="paths under `files:` count from the folder of hpcctr.yaml",
         )
     return sorted(path.rglob("*")) if path.is_dir() else [path]
-
-
-def _stamp(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def definition_key(reference: Reference) -> str:
@@ -106,7 +101,7 @@ def build_definition(store: Store, reference: Reference, key: str) -> Entry:
         ImageError: No Apptainer, or the build failed; has its last words.
     """
     with store.making(key, reference.text) as folder:
-        if (known := store.entry(key)) is not None and store.has(key, "sqsh"):
+        if (known := store.finished(key)) is not None:
             return known
         store.say(f"Building {reference.text}")
         _build_sif(Path(reference.location), folder, reference.text)
@@ -127,7 +122,7 @@ def build_recipe(store: Store, name: str, recipe: Recipe, base: Path, key: str) 
         ImageError: Neither Apptainer nor Enroot is here, or the build failed.
     """
     with store.making(key, f"image {name}") as folder:
-        if (known := store.entry(key)) is not None and store.has(key, "sqsh"):
+        if (known := store.finished(key)) is not None:
             return known
         store.say(f"Building image {name} from {recipe.base}")
         entry = Entry(key=key, reference=f"build://{name}", digest="")

@@ -80,8 +80,7 @@ def extract_squashfs(sif: Path, target: Path) -> Partition:
 def sif_into_store(store: Store, image: Image, key: str) -> Entry:
     """Put the squashfs of a user's SIF into the store."""
     with store.making(key, image.reference) as folder:
-        known = store.entry(key)
-        if known is not None and store.has(key, "sqsh"):
+        if (known := store.finished(key)) is not None:
             return known
         store.say(f"Converting {image.reference} to a squashfs")
         part = folder / "image.sqsh"

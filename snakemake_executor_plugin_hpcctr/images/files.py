@@ -68,6 +68,12 @@ def write_text(path: Path, text: str) -> None:
     share(path)
 
 
+def identity_of(path: Path) -> str:
+    """Return what changes when a file does: size and time."""
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
 def sha256_of(path: Path) -> str:
     """Return `sha256:…` of a file's content."""
     checksum = hashlib.sha256()

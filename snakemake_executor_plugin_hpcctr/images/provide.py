@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.errors import ConfigError, ImageError
-from snakemake_executor_plugin_hpcctr.images import build, convert
+from snakemake_executor_plugin_hpcctr.images import build, convert, files
 from snakemake_executor_plugin_hpcctr.images.lock import (
     LOCK_FILE,
     Lock,
@@ -313,7 +313,7 @@ def check_file(image: Image) -> Image:
             "page saved under that name are common",
         )
     convert.check_whole(path, found)
-    return image.model_copy(update={"format": found, "identity": identity_of(path)})
+    return image.model_copy(update={"format": found, "identity": files.identity_of(path)})
 
 
 def _magic(path: Path) -> ImageFormat | None:
@@ -329,9 +329,3 @@ def _magic(path: Path) -> ImageFormat | None:
         if head[offset : offset + len(magic)] == magic:
             return image_format
     return None
-
-
-def identity_of(path: Path) -> str:
-    """Return what changes when a file does: size and time."""
-    status = os.stat(path)  # noqa: PTH116 (one system call, both values)
-    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -102,12 +102,10 @@ class Puller:
             ImageError: It cannot be had; nothing half-made stays, layers that arrived are kept.
         """
         key = key_of(tagged.manifest)
-        known = self.store.entry(key)
-        if known is not None and self.store.has(key, "sqsh"):
+        if (known := self.store.finished(key)) is not None:
             return known
         with self.store.making(key, reference.text) as folder:
-            known = self.store.entry(key)
-            if known is not None and self.store.has(key, "sqsh"):
+            if (known := self.store.finished(key)) is not None:
                 return known
             return self._pull(reference, tagged, folder)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr import proc
 from snakemake_executor_plugin_hpcctr.errors import ImageError
-from snakemake_executor_plugin_hpcctr.images import convert, oci
+from snakemake_executor_plugin_hpcctr.images import convert, files, oci
 from snakemake_executor_plugin_hpcctr.images.layers import merge
 from snakemake_executor_plugin_hpcctr.images.metadata import files_of, folders_of
 from snakemake_executor_plugin_hpcctr.images.reference import DAEMONS
@@ -50,8 +50,7 @@ def make_source(store: Store, reference: Reference, key: str) -> Entry:
         ImageError: It cannot be had.
     """
     with store.making(key, reference.text) as folder:
-        known = store.entry(key)
-        if known is not None and store.has(key, "sqsh"):
+        if (known := store.finished(key)) is not None:
             return known
         store.say(f"Making an image of {reference.text}")
         part = folder / "image.sqsh"
@@ -78,13 +77,12 @@ def _path(reference: Reference) -> tuple[Path, str]:
 def _state(reference: Reference, path: Path) -> str:
     file = path / "index.json" if path.is_dir() else path
     try:
-        status = file.stat()
+        return f"\n{files.identity_of(file)}"
     except OSError as error:
         raise ImageError(
             f"image {reference.text} cannot be read: {file}: {error.strerror}",
             next_step="check the path; a relative one counts from the workflow's folder",
         ) from error
-    return f"\n{status.st_size}\n{status.st_mtime_ns}"
 
 
 def _daemon(reference: Reference) -> tuple[str, str]:

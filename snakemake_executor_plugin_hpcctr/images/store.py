@@ -146,6 +146,10 @@ class Store:
         """Whether an image has a file of this format."""
         return self.file(key, suffix).exists()
 
+    def finished(self, key: str) -> Entry | None:
+        """Return what is known of an image whose squashfs is there, or None."""
+        return self.entry(key) if self.has(key, "sqsh") else None
+
     def tagged(self, location: str) -> Tagged | None:
         """Return what a reference named when it was last looked up on such a machine."""
         return _read(self._reference_file(location), Tagged)
@@ -223,8 +227,7 @@ class Store:
 
     def hash_of(self, path: Path) -> str:
         """Return `sha256:…` of a file; read again only if its size or time has changed."""
-        status = path.stat()
-        identity = f"{status.st_size}-{status.st_mtime_ns}"
+        identity = files.identity_of(path)
         note = self.path / "files" / f"{file_stem(str(path))}.json"
         known = _read(note, Hashed)
         if known is not None and (known.path, known.identity) == (str(path), identity):
