@@ -78,15 +78,21 @@ def run(
             text=True,
             errors="surrogateescape",
         )
-    except FileNotFoundError:
-        return Completed(words, NOT_FOUND, "", f"{words[0]}: command not found")
-    except OSError as error:  # no permission, or no process may be made
-        return Completed(words, 126, "", f"{words[0]}: {error.strerror}")
+    except OSError as error:
+        return _not_started(words, error)
     except subprocess.TimeoutExpired as late:
         said = (late.stderr or b"").decode(errors="surrogateescape")
         late_words = f"{words[0]}: no answer within {timeout_s:g} s"
         return Completed(words, TIMED_OUT, "", said + late_words)
     return Completed(words, done.returncode, done.stdout, done.stderr)
+
+
+def _not_started(words: tuple[str, ...], error: OSError) -> Completed:
+    """Return what a shell says: 127 for no such program, 126 for one that cannot be started."""
+    if isinstance(error, FileNotFoundError):
+        return Completed(words, NOT_FOUND, "", f"{words[0]}: command not found")
+    # No permission, or no process may be made.
+    return Completed(words, 126, "", f"{words[0]}: {error.strerror}")
 
 
 def feed(
@@ -110,8 +116,8 @@ def feed(
                 stderr=subprocess.STDOUT,
                 env=None if env is None else dict(env),
             )
-        except FileNotFoundError:
-            return Completed(words, NOT_FOUND, "", f"{words[0]}: command not found")
+        except OSError as error:
+            return _not_started(words, error)
         assert process.stdin is not None  # noqa: S101 (a pipe was asked for)
         try:
             # A program that ends early breaks the pipe: its own words tell why.

@@ -27,5 +27,5 @@ def test_a_program_that_cannot_be_started_is_told(
     program = tmp_path / "program"
     program.write_text(content)
     program.chmod(mode)
-    done = proc.run([program])
-    assert (code, f"{program}: {said}") == (done.code, done.err)
+    for done in (proc.run([program]), proc.feed([program], lambda _: None)):
+        assert (code, f"{program}: {said}") == (done.code, done.err)
