@@ -135,16 +135,33 @@ def _inside(content: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Yield the plain files and folders of an archive; others have no place in one of an image.
 
     Docker's archives link layers that are equal: such links stay, if they do not leave the folder.
+    Nothing is written through a link: a chain of them could lead anywhere.
     """
+    links: set[str] = set()
     for member in content:
-        linked = posixpath.join(posixpath.dirname(member.name), member.linkname)
-        names = [member.name, *([linked] if member.issym() else [])]
-        names += [member.linkname] if member.islnk() else []
-        if any(posixpath.normpath(n).startswith(("/", "..")) for n in names):
+        name, places = posixpath.normpath(member.name), [member.name]
+        if member.issym():
+            places.append(posixpath.join(posixpath.dirname(member.name), member.linkname))
+        elif member.islnk():
+            places.append(member.linkname)
+        if any(map(_leaves, places)) or not links.isdisjoint(_ways(name)):
             raise tarfile.TarError(f"{member.name} points out of the archive")
+        if member.issym():
+            links.add(name)
         if member.isfile() or member.isdir() or member.issym() or member.islnk():
             member.mode = 0o755 if member.isdir() else 0o644
             yield member
+
+
+def _leaves(path: str) -> bool:
+    return posixpath.normpath(path).split("/")[0] in {"", ".."}
+
+
+def _ways(path: str) -> Iterator[str]:
+    """Yield a path and the folders above it."""
+    while path:
+        yield path
+        path = posixpath.dirname(path)
 
 
 @oci.understood()
