@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl.channels import channel_of, node_of
@@ -245,53 +243,3 @@ def _root(node: Node) -> Node:
     while node.sources and not node.operator.startswith("inputs of "):
         node = node.sources[0]
     return node
-
-
-def check_input(declared: Input, value: Any, call: str, span: Span) -> Any:
-    """Check one value of a round against its declaration; return it, paths absolute.
-
-    Raises:
-        DslError: A tuple of another length, no path where one is wanted, too many files.
-        Touched: Its shape is known only when another task has run.
-    """
-    if declared.kind == "tuple":
-        if not is_sequence(value) or len(value) != len(declared.parts):
-            raise DslError(
-                f"`{call}`: the input `{declared.name}` is a tuple of "
-                f"{len(declared.parts)} elements",
-                span=span,
-                item=repr(value)[:200],
-            )
-        parts = [
-            check_input(part, element, call, span)
-            for part, element in zip(declared.parts, value, strict=True)
-        ]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    if declared.kind != "path" or (declared.optional and value is None):
-        return value
-    return _check_path(declared, value, call, span)
-
-
-def _check_path(declared: Input, value: Any, call: str, span: Span) -> Any:
-    if is_sequence(value):
-        files = FrozenList(_check_path(declared, part, call, span) for part in value)
-        least, most = declared.arity or (0, None)
-        if not least <= len(files) <= (len(files) if most is None else most):
-            raise DslError(
-                f"`{call}`: the input `{declared.name}` wants "
-                f"{least} to {'any number of' if most is None else most} files, got {len(files)}",
-                span=span,
-                item=repr(value)[:200],
-            )
-        return files
-    if isinstance(value, str) and (value.startswith("/") or "://" in value):
-        return Path(value) if value.startswith("/") else value
-    if isinstance(value, PurePath):
-        return value if value.is_absolute() else Path(os.path.abspath(value))  # noqa: PTH100 (links stay)
-    if type(value).__name__ == "Promise":
-        return value
-    raise DslError(
-        f"`{call}`: the input `{declared.name}` takes a file, got {value!r}"[:300],
-        span=span,
-        next_step="give it a Path (channel.fromPath, file outputs), an absolute path or a URI",
-    )

@@ -73,9 +73,8 @@ class Planned:
         return manifests
 
     def _manifests(self, needs: Any) -> list[str]:
-        rules = {call["name"]: rule for rule, call in self._calls.items()}
         return [
-            f"{self.root}/{rules[call]}/{key}.json"
+            f"{self.root}/{self._rules[call]}/{key}.json"
             for call, key in (n.rsplit("/", 1) for n in needs)
         ]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from snakemake_executor_plugin_hpcctr.dsl import calls, model
+from snakemake_executor_plugin_hpcctr.dsl import model
 from snakemake_executor_plugin_hpcctr.dsl.directives import TABLE, TaskView, limited, read_directive
 from snakemake_executor_plugin_hpcctr.dsl.encoding import encode
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
+from snakemake_executor_plugin_hpcctr.dsl.inputs import UNKNOWN, check_input, view_of
 from snakemake_executor_plugin_hpcctr.dsl.interpolate import as_text, fill, references
 from snakemake_executor_plugin_hpcctr.dsl.keys import digest, function_identity, task_key
 from snakemake_executor_plugin_hpcctr.dsl.spans import raised_at
@@ -34,32 +35,6 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.dsl.trace import Trace
 
 WILDCARDS = frozenset("*?[{")
-#: An element of a tuple that is known as a whole only when another task has run.
-UNKNOWN = Promise("", "", 0, kind=object)
-
-
-def view_of(
-    cls: type[Process], inputs: tuple[Any, ...] | list[Any], task: TaskView | None = None
-) -> Process:
-    """Return a process object as a task's methods see it: inputs are plain attributes."""
-    seen = object.__new__(cls)
-    seen.__dict__.update(named_values(cls.definition.inputs, inputs))
-    seen.__dict__["task"] = task or TaskView(attempt=1)
-    return seen
-
-
-def named_values(
-    inputs: tuple[model.Input, ...] | list[model.Input], values: tuple[Any, ...] | list[Any]
-) -> dict[str, Any]:
-    """Return name → value of inputs, and of the named elements of tuples."""
-    found: dict[str, Any] = {}
-    for declared, value in zip(inputs, values, strict=True):
-        if declared.name:
-            found[declared.name] = value
-        if declared.parts:
-            parts = [UNKNOWN] * len(declared.parts) if is_unknown(value) else value
-            found.update(named_values(declared.parts, parts))
-    return found
 
 
 @dataclass
@@ -101,7 +76,7 @@ class TaskMaker:
 
     def _round(self, number: int, values: tuple[Any, ...]) -> Round | None:
         checked = tuple(
-            self._checked(declared, value)
+            check_input(declared, value, self.call.name, self.call.span)
             for declared, value in zip(self.definition.inputs, values, strict=True)
         )
         task = self._task_view(number, 1)
@@ -125,12 +100,6 @@ class TaskMaker:
             directives=directives,
         )
         return made
-
-    def _checked(self, declared: model.Input, value: Any) -> Any:
-        try:
-            return calls.check_input(declared, value, self.call.name, self.call.span)
-        except Touched:
-            return value  # its shape is checked when the task is made
 
     def _may_fail(self) -> bool:
         strategy = self.directives.get("errorStrategy", "terminate")

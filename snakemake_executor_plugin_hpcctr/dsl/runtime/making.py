@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from snakemake_executor_plugin_hpcctr.dsl.calls import check_input
 from snakemake_executor_plugin_hpcctr.dsl.definition import input_names
 from snakemake_executor_plugin_hpcctr.dsl.directives import TaskView
 from snakemake_executor_plugin_hpcctr.dsl.encoding import decode
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
+from snakemake_executor_plugin_hpcctr.dsl.inputs import check_input, view_of
 from snakemake_executor_plugin_hpcctr.dsl.interpolate import as_text, fill
 from snakemake_executor_plugin_hpcctr.dsl.runtime import render
 from snakemake_executor_plugin_hpcctr.dsl.runtime.stage import Staging, stage
 from snakemake_executor_plugin_hpcctr.dsl.spans import Span, raised_at
-from snakemake_executor_plugin_hpcctr.dsl.tasks import shown, view_of
+from snakemake_executor_plugin_hpcctr.dsl.tasks import shown
 from snakemake_executor_plugin_hpcctr.dsl.values import ABSENT, resolve
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl.encoding import encode
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
+from snakemake_executor_plugin_hpcctr.dsl.inputs import named_values
 from snakemake_executor_plugin_hpcctr.dsl.model import VERSION, Leaf, Manifest, Produced
 from snakemake_executor_plugin_hpcctr.dsl.runtime import collect, render
 from snakemake_executor_plugin_hpcctr.dsl.runtime.publish import Owner, publish, put_whole
@@ -352,8 +353,6 @@ class _Texts:
 
 def _original(making: Making, name: str) -> Any:
     """Return an input as it came, or a script variable: files keep their place."""
-    from snakemake_executor_plugin_hpcctr.dsl.tasks import named_values  # noqa: PLC0415 (a cycle)
-
     assert making.values is not None  # noqa: S101 (it ran)
     given = named_values(making.call.inputs, making.values)
     return given[name] if name in given else freeze(making.lookup(name))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from snakemake_executor_plugin_hpcctr.dsl import DslError
 from tests.unit.dsl.planned import call, plan
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MAIN = """
 @workflow
@@ -299,3 +297,25 @@ def test_values_alone_give_values(arguments: str, kind: str, tmp_path: Path) -> 
     )
     line = f"kinds.append(p({arguments}).o._node.kind); assert kinds == [{kind!r}]"
     made(tmp_path, text, line)
+
+
+def test_a_known_file_beside_one_to_come_is_checked(tmp_path: Path) -> None:
+    """In a tuple with a file that a task has to make, a relative path is absolute all the same."""
+    made = plan(
+        tmp_path,
+        """
+        class make(Process):
+            file: Out[Path] = out(path("a.txt"))
+            script = "touch a.txt"
+
+        class take(Process):
+            pair: In[tuple[Path, Path]]
+            script = "ls"
+
+        @workflow
+        def main():
+            take(channel.of(Path("near.txt")).combine(make().file))
+        """,
+    )
+    (task,) = call(made, "take").tasks.values()
+    assert {"$path": str(Path("near.txt").absolute())} == task.inputs[0]["$tuple"][0]
