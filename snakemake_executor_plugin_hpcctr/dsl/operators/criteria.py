@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
-from snakemake_executor_plugin_hpcctr.dsl.operators.functions import MANY, arity, failure, spread
+from snakemake_executor_plugin_hpcctr.dsl.operators.functions import arity, attempt, spread
 from snakemake_executor_plugin_hpcctr.dsl.values import (
     Lazy,
     Promise,
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TWO = 2
+#: Orders that do not depend on arrival and need no values.
+STEADY = ("hash", "deep")
 
 
 def criterion(condition: Any, operator: str) -> Callable[[Any], bool]:
@@ -45,17 +47,23 @@ def functions_in(*given: Any) -> tuple[Any, ...]:
     return tuple(one for one in given if callable(one) and not isinstance(one, type))
 
 
-def ordering(given: Any, operator: str) -> Callable[[Any], Any]:
-    """Return a sort key: from a function of one item, or of two (a comparator)."""
+def _ordering(given: Any, operator: str) -> Callable[[Any], Any]:
+    """Return a sort key: from a function of one item, or of two (a comparator).
+
+    Raises:
+        DslError: It is no function.
+    """
     if given is None or given is True:
         return lambda item: item
+    if not callable(given):
+        raise DslError(
+            f"`{operator}`: the order cannot be {given!r}",
+            next_step="give a function of one item, or of two (a comparator)",
+        )
     if arity(given) == TWO:
 
         def compare(a: Any, b: Any) -> int:
-            try:
-                return int(given(a, b))
-            except Exception as error:
-                raise failure(given, operator, (a, b), error) from error
+            return int(attempt(given, operator, (a, b), a, b))
 
         return functools.cmp_to_key(compare)
     return spread(given, operator)
@@ -76,10 +84,20 @@ def ordered(items: list[Any], given: Any, operator: str) -> list[Any]:
     """
     if given is False or given is None:
         return list(items)
-    if given in {"hash", "deep"} if isinstance(given, str) else False:
-        return sorted(items, key=steady)
+    if isinstance(given, str) and given in STEADY:
+        return sorted(items, key=_steady)
+    found: list[Any] = picked(sorted, items, given, operator)
+    return found
+
+
+def picked(pick: Callable[..., Any], items: Sequence[Any], given: Any, operator: str) -> Any:
+    """Return what `sorted`, `min` or `max` makes of items, by an order as `_ordering` takes it.
+
+    Raises:
+        DslError: They cannot be compared.
+    """
     try:
-        return sorted(items, key=ordering(given, operator))
+        return pick(items, key=_ordering(given, operator))
     except TypeError as error:
         raise DslError(
             f"`{operator}`: the items cannot be put in order: {error}",
@@ -88,19 +106,19 @@ def ordered(items: list[Any], given: Any, operator: str) -> list[Any]:
         ) from None
 
 
-def steady(item: Any) -> tuple[Any, ...]:
+def _steady(item: Any) -> tuple[Any, ...]:
     """Return a sort key that any item has, a promise included."""
     if is_unknown(item):
         return ("unknown", _name(item))
     if type(item) in {tuple, list} or is_sequence(item):
-        return ("list", *(steady(part) for part in item))
+        return ("list", *(_steady(part) for part in item))
     return (type(item).__name__, repr(item))
 
 
 def _name(leaf: Promise | Lazy) -> tuple[Any, ...]:
     if type(leaf) is Promise:
         return (leaf._call, leaf._key, leaf._emit, leaf._leaf)
-    return (leaf._node, *(steady(argument) for argument in leaf._arguments))
+    return (leaf._node, *(_steady(argument) for argument in leaf._arguments))
 
 
 def columns_of(by: int | Sequence[int], operator: str) -> tuple[int, ...]:
@@ -159,16 +177,3 @@ def _check_key(key: tuple[Any, ...], operator: str, item: Any) -> None:
 def parts(item: Any) -> tuple[Any, ...]:
     """Return the elements of a tuple or list, or the item itself as one."""
     return tuple(item) if is_sequence(item) else (item,)
-
-
-__all__ = [
-    "MANY",
-    "columns_of",
-    "criterion",
-    "functions_in",
-    "key_of",
-    "ordered",
-    "ordering",
-    "parts",
-    "steady",
-]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.operators.base import Operator
-from snakemake_executor_plugin_hpcctr.dsl.operators.criteria import functions_in, ordering
+from snakemake_executor_plugin_hpcctr.dsl.operators.criteria import STEADY, functions_in, ordered
 from snakemake_executor_plugin_hpcctr.dsl.operators.functions import spread
 from snakemake_executor_plugin_hpcctr.dsl.operators.texts import FILES, read_text, write_once
 from snakemake_executor_plugin_hpcctr.dsl.values import Touched, describe, is_sequence, is_unknown
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 NAME = "collectFile"
 UNNAMED = "collect-file.data"
 ARRIVAL = ("none", "index")
-STEADY = ("hash", "deep")
 NATURAL = ("true", "natural")
 
 
@@ -126,21 +125,12 @@ class Collect:
         return None if seed is None else _text(seed)
 
     def _ordered(self, contents: list[Any]) -> list[str]:
-        texts = [_text(content) for content in contents]
-        if self.sort is False or self.sort in ARRIVAL:
-            return texts
         if self.sort in STEADY:
+            texts = map(_text, contents)
             return sorted(texts, key=lambda text: hashlib.blake2b(text.encode()).digest())
-        key = ordering(self.sort if callable(self.sort) else None, NAME)
-        try:
-            numbers = sorted(range(len(texts)), key=lambda number: key(contents[number]))
-        except TypeError as error:
-            raise DslError(
-                f"`{NAME}`: the entries cannot be put in order: {error}",
-                item=describe(contents[0]),
-                next_step="give sort= a function that returns a number or text for each entry",
-            ) from None
-        return [texts[number] for number in numbers]
+        if self.sort is not False and self.sort not in ARRIVAL:
+            contents = ordered(contents, self.sort if callable(self.sort) else True, NAME)
+        return [_text(content) for content in contents]
 
     def _cut(self, texts: list[str]) -> list[str]:
         """Return entries without their first lines, the first one's in front if they are kept."""

@@ -32,16 +32,30 @@ def spread(function: Callable[..., Any], operator: str) -> Callable[[Any], Any]:
     wanted = arity(function)
 
     def call(item: Any) -> Any:
-        try:
-            if wanted == 1:
-                return freeze(function(item))
-            return freeze(function(*_elements(item, wanted, function, operator)))
-        except DslError:
-            raise
-        except Exception as error:
-            raise failure(function, operator, item, error) from error
+        given = (item,) if wanted == 1 else _elements(item, wanted, function, operator)
+        return attempt(function, operator, item, *given)
 
     return call
+
+
+def attempt(function: Callable[..., Any], operator: str, item: Any, *arguments: Any) -> Any:
+    """Call a user's function; return what it gives, frozen.
+
+    Args:
+        function: The function.
+        operator: For messages.
+        item: What is shown in messages.
+        arguments: What the function gets.
+
+    Raises:
+        DslError: It raised, or tried to change its arguments.
+    """
+    try:
+        return freeze(function(*arguments))
+    except DslError:
+        raise
+    except Exception as error:
+        raise _failure(function, operator, item, error) from error
 
 
 def arity(function: Callable[..., Any]) -> int:
@@ -73,7 +87,7 @@ def _elements(item: Any, wanted: int, function: Any, operator: str) -> Any:
     return item
 
 
-def failure(function: Any, operator: str, item: Any, error: Exception) -> DslError:
+def _failure(function: Any, operator: str, item: Any, error: Exception) -> DslError:
     """Return what to say of a user's function that raised."""
     code = getattr(function, "__code__", None)
     span = spans.raised_at(error.__traceback__) or (spans.of_code(code) if code else None)

@@ -10,9 +10,9 @@ from snakemake_executor_plugin_hpcctr.dsl.operators.criteria import (
     criterion,
     functions_in,
     ordered,
-    ordering,
+    picked,
 )
-from snakemake_executor_plugin_hpcctr.dsl.operators.functions import failure, spread
+from snakemake_executor_plugin_hpcctr.dsl.operators.functions import attempt, spread
 from snakemake_executor_plugin_hpcctr.dsl.values import FrozenList, freeze, is_sequence
 
 if TYPE_CHECKING:
@@ -85,9 +85,7 @@ def smallest(name: str, order: Any) -> Operator:
     """Return `min` or `max`, by a function of one item or a comparator; empty for none."""
 
     def run(items: list[Any]) -> list[Any]:
-        key = ordering(order, name)
-        pick = min if name == "min" else max
-        return [pick(items, key=key)] if items else []
+        return [picked(min if name == "min" else max, items, order, name)] if items else []
 
     return _value(name, run, order)
 
@@ -116,10 +114,7 @@ def reduce(function: Callable[[Any, Any], Any], seed: Any) -> Operator:
     """
 
     def call(so_far: Any, item: Any) -> Any:
-        try:
-            return freeze(function(so_far, item))
-        except Exception as error:
-            raise failure(function, "reduce", (so_far, item), error) from error
+        return attempt(function, "reduce", (so_far, item), so_far, item)
 
     def run(items: list[Any]) -> list[Any]:
         if seed is NO_SEED:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.model import Leaf
-from snakemake_executor_plugin_hpcctr.dsl.operators.functions import failure
+from snakemake_executor_plugin_hpcctr.dsl.operators.functions import attempt
 from snakemake_executor_plugin_hpcctr.dsl.runtime.collect import match
-from snakemake_executor_plugin_hpcctr.dsl.values import FrozenList, freeze
+from snakemake_executor_plugin_hpcctr.dsl.values import FrozenList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,10 +124,7 @@ def _portions(members: list[Path], size: int) -> list[list[Path]]:
 def _id(pattern: str, file: Path, group: Callable[[Path], Any] | None) -> Any:
     if group is None:
         return prefix(file.name, pattern)
-    try:
-        return freeze(group(file))
-    except Exception as error:
-        raise failure(group, "fromFilePairs", file, error) from error
+    return attempt(group, "fromFilePairs", file, file)
 
 
 def prefix(name: str, pattern: str) -> str:
@@ -156,7 +153,8 @@ def _regex(pattern: str) -> str:
             words = (_regex(word) for word in piece[1:-1].split(","))
             text += f"(?:{'|'.join(words)})"
         else:
-            text += piece if piece.startswith("[") else re.escape(piece)
+            kept = piece.startswith("[") and len(piece) > 1
+            text += piece.replace("[!", "[^", 1) if kept else re.escape(piece)
     return text
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.operators.base import Operator
 from snakemake_executor_plugin_hpcctr.dsl.operators.criteria import criterion, functions_in
-from snakemake_executor_plugin_hpcctr.dsl.operators.functions import failure, spread
+from snakemake_executor_plugin_hpcctr.dsl.operators.functions import attempt, spread
 from snakemake_executor_plugin_hpcctr.dsl.values import freeze
 
 if TYPE_CHECKING:
@@ -23,9 +23,13 @@ def take(number: int) -> Operator:
     Raises:
         DslError: No such number.
     """
-    if isinstance(number, bool) or not isinstance(number, int) or number < ALL:
+    if not _is_number(number, ALL):
         raise DslError(f"`take`: expected a number of items, or -1 for all, got {number!r}")
     return Operator("take", run=lambda items: items if number == ALL else items[:number])
+
+
+def _is_number(number: object, least: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
 def until(condition: Any) -> Operator:
@@ -87,10 +91,7 @@ def if_empty(given: Any) -> Operator:
             return items
         if not callable(given):
             return [freeze(given)]
-        try:
-            return [freeze(given())]
-        except Exception as error:
-            raise failure(given, "ifEmpty", None, error) from error
+        return [attempt(given, "ifEmpty", None)]
 
     return Operator("ifEmpty", run=run, functions=functions_in(given))
 
@@ -99,8 +100,11 @@ def random_sample(number: int, seed: int | None) -> Operator:
     """Return `randomSample`: so many items in random order, all if there are fewer.
 
     Raises:
-        DslError: No seed: each run would choose others, and nothing could be resumed.
+        DslError: No such number, or no seed: each run would choose others, and nothing could be
+            resumed.
     """
+    if not _is_number(number, 0):
+        raise DslError(f"`randomSample`: expected a number of items, got {number!r}")
     if seed is None:
         raise DslError(
             "`randomSample` needs a seed",

@@ -295,6 +295,7 @@ def test_links_to_folders(folder: Path) -> None:
         ("reads_1.fq", "reads_{1,2}.fq", "reads"),
         ("ab.bam", "?b.{bam,bai}", "a"),
         ("x.tar.gz", "x.tar.gz", "x"),
+        ("s_1.fq", "*_[!0].fq", "s"),
     ],
 )
 def test_names_of_pairs(name: str, pattern: str, expected: str) -> None:

@@ -384,6 +384,20 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "buffer: nothing": (lambda: of(1).buffer(), "`buffer` takes"),
     "take: negative": (lambda: of(1).take(-2), "expected a number"),
     "toSortedList: not comparable": (lambda: of(1, "a").toSortedList(), "cannot be put in order"),
+    "randomSample: negative": (lambda: of(1).randomSample(-1, seed=1), "expected a number"),
+    "min: not comparable": (lambda: of(1, "a").min(), "`min`: the items cannot be put in order"),
+    "max: a comparator without a result": (
+        lambda: of(1, 2).max(lambda _a, _b: None), "`max`: the items cannot be put in order",
+    ),
+    "groupTuple: no such order": (
+        lambda: of(("k", 1)).groupTuple(sort="size"), "`groupTuple`: the order cannot be 'size'",
+    ),
+    "reduce: the function": (
+        lambda: of(1, 2).reduce(lambda a, _b: a.x), "`reduce`: the function raised AttributeError",
+    ),
+    "ifEmpty: the function": (
+        lambda: empty().ifEmpty(lambda: 1 // 0), "`ifEmpty`: the function raised ZeroDivisionError",
+    ),
     "branch: no such label": (lambda: of(1).branch(a=True).b, "no label `b`"),
 }  # fmt: skip
 
