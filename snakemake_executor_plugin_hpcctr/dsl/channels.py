@@ -6,7 +6,7 @@ need a function give it real, frozen values; one with several parameters gets a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, TypeVarTuple, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, TypeVarTuple, overload
 
 from snakemake_executor_plugin_hpcctr.dsl.branches import Branches
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
@@ -222,9 +222,7 @@ class Channel(Splitters, Symbolic, Generic[T]):
             remainder: Keep groups that never had so many.
             sort: Order of each list, on its own: True, "hash", a function, a comparator.
         """
-        notes: list[str] = []
-        operator = grouping.group_tuple(by, size=size, remainder=remainder, sort=sort, notes=notes)
-        return self._queue(operator)
+        return self._queue(grouping.group_tuple(by, size=size, remainder=remainder, sort=sort))
 
     def transpose(
         self, *, by: int | Sequence[int] | None = None, remainder: bool = False
@@ -398,6 +396,5 @@ def node_of(given: Any) -> Node:
 def _listed(given: Any) -> Any:
     """Return a channel of a list's elements; anything else as it is."""
     if isinstance(given, (list, tuple, range)):
-        kind: Literal["queue"] = "queue"
-        return channel_of(current().source("of", lambda: [freeze(item) for item in given], kind))
+        return Channel(current().source("of", lambda: [freeze(item) for item in given]))
     return given

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from snakemake_executor_plugin_hpcctr.dsl.spans import here
+from snakemake_executor_plugin_hpcctr.dsl.spans import here, raised_at
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from snakemake_executor_plugin_hpcctr.dsl.spans import Span
 
 
@@ -45,3 +48,27 @@ class DslError(ConfigError):
 
 class SymbolicUse(DslError, TypeError):  # noqa: N818 (reads as what it is)
     """A channel was used as if it were a Python value."""
+
+
+@contextmanager
+def users_code(what: str, span: Span | None, *, item: str = "") -> Iterator[None]:
+    """Say where a function of the user's failed that is called within.
+
+    Args:
+        what: What is called, in words: `` `train`: a function ``.
+        span: What is named where the traceback shows no line of the user's.
+        item: What it was called for, as text.
+
+    Raises:
+        DslError: It raised.
+    """
+    try:
+        yield
+    except DslError:
+        raise
+    except Exception as error:
+        raise DslError(
+            f"{what} raised {type(error).__name__}: {error}",
+            span=raised_at(error.__traceback__) or span,
+            item=item,
+        ) from error

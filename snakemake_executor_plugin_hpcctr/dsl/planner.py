@@ -9,8 +9,7 @@ from snakemake_executor_plugin_hpcctr.dsl import model
 from snakemake_executor_plugin_hpcctr.dsl.definition import place_of
 from snakemake_executor_plugin_hpcctr.dsl.directives import WITHOUT_EFFECT
 from snakemake_executor_plugin_hpcctr.dsl.encoding import encode
-from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
-from snakemake_executor_plugin_hpcctr.dsl.spans import raised_at
+from snakemake_executor_plugin_hpcctr.dsl.errors import users_code
 from snakemake_executor_plugin_hpcctr.dsl.trace import (
     Node,
     Pending,
@@ -49,16 +48,9 @@ def trace_pipeline(pipeline: Pipeline, arguments: Mapping[str, Any], trace: Trac
 
 
 def _run(pipeline: Pipeline, arguments: Mapping[str, Any], trace: Trace) -> None:
-    with tracing(trace):
-        try:
-            pipeline.entry.function(**arguments)
-        except DslError:
-            raise
-        except Exception as error:
-            raise DslError(
-                f"the workflow `{pipeline.entry.name}` raised {type(error).__name__}: {error}",
-                span=raised_at(error.__traceback__) or pipeline.entry.span,
-            ) from error
+    entry = pipeline.entry
+    with tracing(trace), users_code(f"the workflow `{entry.name}`", entry.span):
+        entry.function(**arguments)
 
 
 def plan_of(

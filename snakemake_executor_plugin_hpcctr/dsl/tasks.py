@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from snakemake_executor_plugin_hpcctr.dsl import model
 from snakemake_executor_plugin_hpcctr.dsl.directives import TABLE, TaskView, limited, read_directive
 from snakemake_executor_plugin_hpcctr.dsl.encoding import encode
-from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
+from snakemake_executor_plugin_hpcctr.dsl.errors import DslError, users_code
 from snakemake_executor_plugin_hpcctr.dsl.inputs import UNKNOWN, check_input, view_of
 from snakemake_executor_plugin_hpcctr.dsl.interpolate import as_text, fill, references
 from snakemake_executor_plugin_hpcctr.dsl.keys import digest, function_identity, task_key
-from snakemake_executor_plugin_hpcctr.dsl.spans import raised_at
 from snakemake_executor_plugin_hpcctr.dsl.units import Duration, Memory
 from snakemake_executor_plugin_hpcctr.dsl.values import (
     ABSENT,
@@ -58,6 +57,7 @@ class TaskMaker:
         self.definition: Definition = call.definition
         self.directives = trace.directives_of(call)
         self.dynamic = {n: v for n, v in self.directives.items() if callable(v)}
+        self.known = {n: shown(n, v) for n, v in self.directives.items() if not callable(v)}
         self._constant_digest = digest(self._constant_part())
         self.when = getattr(call.cls, "when", None)
         self.literals = [self._literal(emit) for emit in self.definition.emits]
@@ -106,12 +106,11 @@ class TaskMaker:
         return strategy == "ignore" or callable(strategy)
 
     def _task_view(self, number: int, attempt: int) -> TaskView:
-        known = {n: shown(n, v) for n, v in self.directives.items() if not callable(v)}
         return TaskView(
             **{
                 "cpus": 1,
                 "ext": {},
-                **known,
+                **self.known,
                 "attempt": attempt,
                 "index": number,
                 "process": self.call.name,
@@ -127,15 +126,8 @@ class TaskMaker:
         Raises:
             DslError: It raised.
         """
-        try:
+        with users_code(f"`{self.call.name}`: a function", self.call.span):
             return function(*arguments)
-        except DslError:
-            raise
-        except Exception as error:
-            raise DslError(
-                f"`{self.call.name}`: a function raised {type(error).__name__}: {error}",
-                span=raised_at(error.__traceback__) or self.call.span,
-            ) from error
 
     def _tag(self, made: Round) -> str:
         given = self.directives.get("tag", "")
@@ -195,45 +187,51 @@ class TaskMaker:
         return found
 
     def _constant_part(self) -> list[Any]:
-        body = self.definition.body
+        """Return what the keys of all tasks have in common."""
+        body, definition = self.definition.body, self.definition
         assert body is not None  # noqa: S101 (checked at the call)
-        stub = self.trace.stub and body.stub is not None
-        text = body.stub.text if stub and body.stub else body.text
+        stub = body.stub if self.trace.stub else None
         keyed = {n: self.directives.get(n) for n, d in TABLE.items() if d.keyed}
-        ext = self.directives.get("ext", {})
-        mentioned = self.definition.mentioned
-        used = {
-            name: function_identity(value) if callable(value) else value
-            for name, value in ext.items()
-            if f"task.ext.{name}" in mentioned or body.kind != "script"
-        }
-        evals = [
-            leaf.text
-            for emit in self.definition.emits
-            for leaf in emit.leaves
-            if leaf.kind == "eval"
-        ]
-        declared = [emit.model_dump(exclude={"place"}) for emit in self.definition.emits]
-        stage = [declared.model_dump() for declared in self.definition.inputs]
-        methods = [
-            function_identity(function)
-            for specs in self.definition.leaves.values()
-            for spec in specs
-            if (function := spec.function) is not None
-        ]
-        variables = [
-            function_identity(value.fget) if isinstance(value, property) else encode(value)
-            for name in self.definition.variables
-            if name in mentioned or body.kind != "script"
-            for value in (getattr(self.call.cls, name),)
-        ]
-        constant = {n: None if callable(v) else v for n, v in keyed.items()}
-        environment = self.directives.get("env", {})
-        params = {n: encode(v) for n, v in self.trace.params.items() if f"params.{n}" in mentioned}
+        leaves = [leaf for emit in definition.emits for leaf in emit.leaves]
+        specs = [spec for found in definition.leaves.values() for spec in found]
         return [
-            self.call.name, body.kind, text, body.interpreter, stub, constant, used, evals,
-            declared, stage, methods, variables, environment, params, self.trace.helpers_of(body),
-        ]  # fmt: skip
+            self.call.name,
+            body.kind,
+            body.text if stub is None else stub.text,
+            body.interpreter,
+            stub is not None,
+            {n: None if callable(v) else v for n, v in keyed.items()},
+            self._used_ext(body),
+            [leaf.text for leaf in leaves if leaf.kind == "eval"],
+            [emit.model_dump(exclude={"place"}) for emit in definition.emits],
+            [declared.model_dump() for declared in definition.inputs],
+            [function_identity(spec.function) for spec in specs if spec.function is not None],
+            self._used_variables(body),
+            self.directives.get("env", {}),
+            {n: encode(v) for n, v in self.trace.params.items() if self._mentions(f"params.{n}")},
+            self.trace.helpers_of(body),
+        ]
+
+    def _mentions(self, name: str) -> bool:
+        return name in self.definition.mentioned
+
+    def _used_ext(self, body: model.Body) -> dict[str, Any]:
+        return {
+            name: function_identity(value) if callable(value) else value
+            for name, value in self.directives.get("ext", {}).items()
+            if body.kind != "script" or self._mentions(f"task.ext.{name}")
+        }
+
+    def _used_variables(self, body: model.Body) -> list[Any]:
+        values = [
+            getattr(self.call.cls, name)
+            for name in self.definition.variables
+            if body.kind != "script" or self._mentions(name)
+        ]
+        return [
+            function_identity(value.fget) if isinstance(value, property) else encode(value)
+            for value in values
+        ]
 
     def _key(self, made: Round) -> str:
         cache = self.directives.get("cache", True)

@@ -55,9 +55,7 @@ class _Group:
     count: int = 0
 
 
-def group_tuple(
-    by: int | Sequence[int], *, size: int, remainder: bool, sort: Any, notes: list[str]
-) -> Operator:
+def group_tuple(by: int | Sequence[int], *, size: int, remainder: bool, sort: Any) -> Operator:
     """Return `groupTuple`: (K, V, W) → (K, [V], [W]), all columns in step.
 
     Args:
@@ -65,9 +63,9 @@ def group_tuple(
         size: Items of a full group; 0 for all that have the key.
         remainder: Whether groups that did not become full are kept.
         sort: Order of each column, see `ordered`.
-        notes: Takes sentences for the user.
     """
     columns = columns_of(by, "groupTuple")
+    notes: list[str] = []
 
     def run(items: list[Any]) -> list[Any]:
         groups: dict[Any, _Group] = {}

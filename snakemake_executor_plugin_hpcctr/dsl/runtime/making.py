@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from snakemake_executor_plugin_hpcctr.dsl.definition import input_names
 from snakemake_executor_plugin_hpcctr.dsl.directives import TaskView
 from snakemake_executor_plugin_hpcctr.dsl.encoding import decode
-from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
+from snakemake_executor_plugin_hpcctr.dsl.errors import DslError, users_code
 from snakemake_executor_plugin_hpcctr.dsl.inputs import check_input, view_of
 from snakemake_executor_plugin_hpcctr.dsl.interpolate import as_text, fill
 from snakemake_executor_plugin_hpcctr.dsl.runtime import render
 from snakemake_executor_plugin_hpcctr.dsl.runtime.stage import Staging, stage
-from snakemake_executor_plugin_hpcctr.dsl.spans import Span, raised_at
+from snakemake_executor_plugin_hpcctr.dsl.spans import Span
 from snakemake_executor_plugin_hpcctr.dsl.tasks import shown
 from snakemake_executor_plugin_hpcctr.dsl.values import ABSENT, resolve
 
@@ -201,16 +201,8 @@ class Making:
         Raises:
             DslError: It raised.
         """
-        try:
+        with users_code(f"`{self.call.name}`: a function", self.span, item=self.title):
             return function(*arguments)
-        except DslError:
-            raise
-        except Exception as error:
-            raise DslError(
-                f"`{self.call.name}`: a function raised {type(error).__name__}: {error}",
-                span=raised_at(error.__traceback__) or self.span,
-                item=self.title,
-            ) from error
 
     def run_exec(self) -> None:
         """Run the `exec` section, here.
