@@ -105,16 +105,7 @@ class Reader:
         inputs = {declared.name: declared for declared in base.inputs}
         emits = {emit.name: emit for emit in base.emits}
         leaves = dict(base.leaves)
-        for name, annotation in inspect.get_annotations(self.cls).items():
-            kind, text = _annotation(annotation, self.cls)
-            if kind in {"In", "Each"}:
-                self._check_name(name)
-                inputs[name] = self._input(name, text, each=kind == "Each")
-                setattr(self.cls, name, In(inputs[name]))
-            elif kind == "Out":
-                self._check_name(name)
-                emits[name], leaves[name] = self._output(name, text)
-                setattr(self.cls, name, Out())
+        self._read_annotations(inputs, emits, leaves)
         self._check_clashes(inputs, emits)
         body = self._body() or base.body
         ext = {**base.directives.get("ext", {}), **given.get("ext", {})}
@@ -133,6 +124,21 @@ class Reader:
         )
         self._check_script(found)
         return found
+
+    def _read_annotations(
+        self, inputs: dict[str, Input], emits: dict[str, Emit], leaves: dict[str, tuple[Spec, ...]]
+    ) -> None:
+        """Add what the class's own annotations declare."""
+        for name, annotation in inspect.get_annotations(self.cls).items():
+            kind, text = _annotation(annotation, self.cls)
+            if kind in {"In", "Each"}:
+                self._check_name(name)
+                inputs[name] = self._input(name, text, each=kind == "Each")
+                setattr(self.cls, name, In(inputs[name]))
+            elif kind == "Out":
+                self._check_name(name)
+                emits[name], leaves[name] = self._output(name, text)
+                setattr(self.cls, name, Out())
 
     def _is_alias(self) -> bool:
         own = {name for name in self.cls.__dict__ if not name.startswith("__")}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
+from snakemake_executor_plugin_hpcctr.dsl.typed import to_number, type_hints
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,9 +75,10 @@ def kind_name(kind: Any) -> str:
 
 def parameters(pipeline: Pipeline) -> dict[str, Parameter]:
     """Return a pipeline's parameters, in the order of the signature."""
-    hints, about = _hints(pipeline), described(pipeline.entry.__doc__ or "")
+    entry = pipeline.entry
+    hints, about = type_hints(entry.function, entry.span), described(entry.__doc__ or "")
     found = {}
-    for name, given in pipeline.entry.signature.parameters.items():
+    for name, given in entry.signature.parameters.items():
         plain = given.default is MISSING or given.default is None
         kind = hints.get(name, str if plain else type(given.default))
         default = False if given.default is MISSING and kind is bool else given.default
@@ -141,14 +143,6 @@ def read_arguments(
         else:
             found[name] = parameter.default
     return found
-
-
-def _hints(pipeline: Pipeline) -> dict[str, Any]:
-    function = pipeline.entry.function
-    try:
-        return typing.get_type_hints(function)
-    except NameError:  # imported for type checkers only
-        return typing.get_type_hints(function, {**function.__globals__, "Path": Path})
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
@@ -250,16 +244,14 @@ def _typed(value: Any, kind: Any) -> Any:
         return _mapping(value)
     one = " ".join(value) if isinstance(value, list) else value
     if origin is typing.Literal:
-        return (
-            next(choice for choice in arguments if str(choice) == str(one))
-            if any(str(choice) == str(one) for choice in arguments)
-            else _refuse(one)
-        )
+        return _chosen(one, {str(choice): choice for choice in arguments})
     return _scalar(one, kind)
 
 
-def _refuse(value: Any) -> Any:
-    raise ValueError(value)
+def _chosen(value: Any, choices: Mapping[str, Any]) -> Any:
+    if str(value) not in choices:
+        raise ValueError(value)
+    return choices[str(value)]
 
 
 def _several(value: Any, form: Any, inner: Any) -> Any:
@@ -288,11 +280,9 @@ def _scalar(value: Any, kind: Any) -> Any:
     if kind is str:
         return value if isinstance(value, str) else str(value)
     if kind in {int, float}:
-        if isinstance(value, bool):
-            raise ValueError(value)
-        return kind(value)
+        return to_number(value, kind)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return next(m for m in kind if str(m.value) == str(value) or m.name == value)
+        return _chosen(value, {m.name: m for m in kind} | {str(m.value): m for m in kind})
     return value
 
 

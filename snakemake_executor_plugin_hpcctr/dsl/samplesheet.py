@@ -16,6 +16,8 @@ import yaml
 
 from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
+from snakemake_executor_plugin_hpcctr.dsl.operators.texts import lines_of
+from snakemake_executor_plugin_hpcctr.dsl.typed import to_number, type_hints
 from snakemake_executor_plugin_hpcctr.dsl.values import freeze
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ def schema_of(given: Any, unique: Sequence[str] = ()) -> Schema:
     if isinstance(given, (str, Path)):
         return _json_schema(Path(given))
     if isinstance(given, type) and (hasattr(given, "_fields") or dataclasses.is_dataclass(given)):
-        hints = _hints(given)
+        hints = type_hints(given)
         defaults = _defaults(given)
         columns = {
             name: _column(kind, required=name not in defaults, default=defaults.get(name))
@@ -110,13 +112,6 @@ def schema_of(given: Any, unique: Sequence[str] = ()) -> Schema:
         f"a samplesheet's schema cannot be {given!r}"[:300],
         next_step="give a NamedTuple type, a dict of names and types, or a JSON schema's path",
     )
-
-
-def _hints(kind: type) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(kind)
-    except NameError:  # imported for type checkers only
-        return typing.get_type_hints(kind, localns={"Path": Path})
 
 
 def _defaults(kind: type) -> dict[str, Any]:
@@ -229,7 +224,7 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield from enumerate(_listed(file, text), 1)
         return
     separator = "\t" if file.suffix in {".tsv", ".txt"} else ","
-    reader = csv.reader(text.splitlines(), delimiter=separator)
+    reader = csv.reader((f"{line}\n" for line in lines_of(text)), delimiter=separator)
     header: list[str] | None = None
     for cells in reader:
         if not any(cell.strip() for cell in cells):
@@ -321,8 +316,8 @@ def _typed(given: Any, text: str, column: Column, file: Path) -> Any:
     if column.kind is str:
         return text
     try:
-        return column.kind(given)
-    except ValueError:
+        return to_number(given, column.kind)
+    except (ValueError, TypeError):
         raise ValueError(f"expected {WORDS[column.kind]}, got {text!r}") from None
 
 

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXT = '''
+from enum import Enum
 from typing import Literal
+
+class Speed(Enum):
+    slow = 1
+    fast = 2
 
 @workflow
 def main(
@@ -23,6 +28,7 @@ def main(
     flag: bool = False,
     times: int | None = None,
     mode: Literal["fast", "slow"] = "fast",
+    speed: Speed = Speed.slow,
 ):
     """Count things.
 
@@ -49,6 +55,7 @@ def test_defaults(pipeline: Pipeline) -> None:
     """What nobody gives has the default of the signature."""
     found = read(pipeline)
     assert pipeline.file == found.pop("data")
+    assert "slow" == found.pop("speed").name
     expected = {"inputFile": "x", "rates": [0.1], "flag": False, "times": None, "mode": "fast"}
     assert expected == found
 
@@ -87,6 +94,7 @@ def test_the_stronger_source_wins(pipeline: Pipeline, tmp_path: Path) -> None:
         (["--tims", "3"], "there is no parameter `tims`", "did you mean `times`?"),
         (["--times", "many"], "wants whole number, got 'many'", ""),
         (["--mode", "odd"], "wants fast | slow", ""),
+        (["--speed", "3"], "wants 1 | 2, got '3'", ""),
         (["--flag", "perhaps"], "wants true or false", ""),
         (["--times"], "has no value", ""),
         (["stray"], "wants file", ""),
@@ -99,6 +107,32 @@ def test_wrong_words(pipeline: Pipeline, words: list[str], said: str, hint: str)
     known = caught.value.what
     assert said in known or "does not exist" in known
     assert hint in caught.value.next_step
+
+
+@pytest.mark.parametrize("word", ["fast", "2"])
+def test_words_of_an_enum(pipeline: Pipeline, word: str) -> None:
+    """A member is chosen by its name or its value."""
+    assert "fast" == read(pipeline, "--speed", word)["speed"].name
+
+
+def test_no_fraction_is_cut_off(pipeline: Pipeline) -> None:
+    """A whole number that a file gives with a fraction is refused; 2.0 is 2."""
+    assert 2 == read(pipeline, config={"times": 2.0})["times"]
+    with pytest.raises(ConfigError, match=r"wants whole number, got 1\.5"):
+        read(pipeline, config={"times": 1.5})
+
+
+def test_a_type_for_checkers_only(tmp_path: Path) -> None:
+    """A type that is imported for type checkers only is named, `Path` is known all the same."""
+    lines = (
+        "from __future__ import annotations\nfrom snakemake_executor_plugin_hpcctr.dsl import *\n"
+    )
+    main = "@workflow\ndef main(data: Path, time: datetime):\n    pass\n"
+    file = tmp_path / "typed_for_checkers.py"
+    file.write_text(lines + main)
+    with pytest.raises(ConfigError, match="`main`: the type `datetime` is not known") as caught:
+        help_text(load(file))
+    assert "TYPE_CHECKING" in caught.value.next_step
 
 
 def test_a_missing_parameter(pipeline: Pipeline) -> None:

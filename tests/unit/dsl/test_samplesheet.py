@@ -52,6 +52,23 @@ def test_rows_as_dicts(tmp_path: Path) -> None:
     assert [{"id": "s1", "n": 2}] == read(path, schema_of({"id": str, "n": int}))
 
 
+def test_line_breaks_in_cells(tmp_path: Path) -> None:
+    """A quoted cell keeps its line break, and rows are counted as an editor does."""
+    path = sheet(tmp_path, 'id,n\n"a\nb\x0cc",2\nx,many\n')
+    with pytest.raises(DslError, match="row 4, column `n`"):
+        read(path, schema_of({"id": str, "n": int}))
+    path = sheet(tmp_path, 'id,n\n"a\nb\x0cc",2\n')
+    assert [{"id": "a\nb\x0cc", "n": 2}] == read(path, schema_of({"id": str, "n": int}))
+
+
+@pytest.mark.parametrize("given", [1.5, True, [1]])
+def test_what_is_no_whole_number_in_json(given: Any, tmp_path: Path) -> None:
+    """Values of JSON are refused as those of text are, and nothing is cut off."""
+    path = sheet(tmp_path, json.dumps([{"n": given}]), "samples.json")
+    with pytest.raises(DslError, match="row 1, column `n`: expected a whole number"):
+        read(path, schema_of({"n": int}))
+
+
 WRONG = {
     "a file that is not there": ("s1,c.fq,1,", "row 2, column `reads`: the file c.fq does not"),
     "a number": ("s1,a.fq,many,", "row 2, column `depth`: expected a whole number, got 'many'"),
