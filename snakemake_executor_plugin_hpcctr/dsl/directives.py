@@ -210,6 +210,9 @@ def _publish(value: Any) -> list[PublishTo]:
 
 def _limits(value: Any) -> dict[str, int]:
     readers = {"cpus": _count, "memory": _memory, "disk": _memory, "time": _time}
+    unknown = [name for name in dict(value) if name not in readers]
+    if unknown:
+        raise ValueError(f"expected limits of {', '.join(readers)}, got {unknown[0]!r}")
     return {name: readers[name](amount) for name, amount in dict(value).items()}
 
 
@@ -285,7 +288,7 @@ def read_directive(name: str, value: Any, span: Span | None, owner: str) -> Any:
         )
     try:
         return known.read(value)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError) as error:
         raise DslError(f"`{owner}`: directive `{name}`: {error}", span=span) from error
 
 

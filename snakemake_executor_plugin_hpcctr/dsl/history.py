@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from snakemake_executor_plugin_hpcctr.dsl.operators.texts import write_once
 from snakemake_executor_plugin_hpcctr.dsl.runtime.store import Store, read_manifest
 
 if TYPE_CHECKING:
@@ -127,9 +128,9 @@ def _record(layout: Layout, call: Call, key: str, before: Mapping[Path, int]) ->
 
 def save(layout: Layout, run: Run) -> None:
     """Keep a run for `hpcctr dsl log`."""
-    folder = layout.root / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{run.name}.json").write_text(json.dumps(asdict(run)), encoding="utf-8")
+    path = layout.root / "runs" / f"{run.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_once(path, json.dumps(asdict(run)).encode())
 
 
 def runs(layout: Layout) -> list[Run]:

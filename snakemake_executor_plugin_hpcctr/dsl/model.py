@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 VERSION: Literal[1] = 1
 #: Folder of plans, manifests and tasks, within the working directory.
 ROOT = ".hpcctr/dsl"
+#: The same of stub runs.
+STUB_ROOT = f"{ROOT}-stub"
 
 
 class Part(BaseModel):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -22,7 +23,9 @@ import yaml
 from snakemake_executor_plugin_hpcctr.dsl.channels import node_of
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.graph import Pending
+from snakemake_executor_plugin_hpcctr.dsl.model import ROOT, STUB_ROOT
 from snakemake_executor_plugin_hpcctr.dsl.operators.functions import spread
+from snakemake_executor_plugin_hpcctr.dsl.operators.texts import write_once
 from snakemake_executor_plugin_hpcctr.dsl.spans import here
 from snakemake_executor_plugin_hpcctr.dsl.trace import current
 from snakemake_executor_plugin_hpcctr.dsl.values import ABSENT, promises, resolve
@@ -94,9 +97,8 @@ def output(
     if index and PurePath(index).suffix not in INDEXES:
         raise DslError(f"output `{name}`: an index ends in {', '.join(INDEXES)}, not {index!r}")
     titles = header if isinstance(header, bool) else tuple(header)
-    trace.outputs[name] = Output(
-        name, node_of(channel), path, mode, overwrite, enabled, index, titles, sep
-    )
+    node = node_of(channel)
+    trace.outputs[name] = Output(name, node, path, mode, overwrite, enabled, index, titles, sep)
 
 
 def publish_outputs(trace: Trace, results: Results, base: Path) -> dict[str, int]:
@@ -122,7 +124,7 @@ def publish_outputs(trace: Trace, results: Results, base: Path) -> dict[str, int
         records = [_publish(one, item, base, taken) for item in _items(one.node, results)]
         counts[one.name] = len(records)
         if one.index:
-            _write_index(one, [r for r in records if r is not None], base / one.index)
+            _write_index(one, [r for r in records if r is not None], base)
     return counts
 
 
@@ -148,7 +150,7 @@ def _publish(one: Output, item: Any, base: Path, taken: dict[Path, Path]) -> Any
     else:
         targets = {file: base / str(where) / file.name for file in _files(item)}
     published = {
-        source: _put(one, source, target, taken)
+        source: _put(one, source, _below(base, target, one), taken)
         for source, target in targets.items()
         if _is_made(source)
     }
@@ -157,9 +159,7 @@ def _publish(one: Output, item: Any, base: Path, taken: dict[Path, Path]) -> Any
 
 def _is_made(path: Path) -> bool:
     """Whether a task made it: other files are indexed, not published."""
-    from snakemake_executor_plugin_hpcctr.dsl.model import ROOT  # noqa: PLC0415 (one use)
-
-    roots = (os.path.abspath(f"{ROOT}{end}") + os.sep for end in ("", "-stub"))  # noqa: PTH100 (text)
+    roots = (os.path.abspath(root) + os.sep for root in (ROOT, STUB_ROOT))  # noqa: PTH100 (text)
     return str(path).startswith(tuple(roots))
 
 
@@ -189,8 +189,22 @@ def _with(item: Any, published: dict[Path, Path]) -> Any:
     return item
 
 
-def _put(one: Output, source: Path, target: Path, taken: dict[Path, Path]) -> Path:
-    path = Path(os.path.abspath(target))  # noqa: PTH100 (links stay)
+def _below(base: Path, target: Path, one: Output) -> Path:
+    """Return an absolute target.
+
+    Raises:
+        DslError: It is not below the folder of outputs, where files may be replaced.
+    """
+    folder, path = (Path(os.path.abspath(given)) for given in (base, target))  # noqa: PTH100 (links stay)
+    if folder not in path.parents:
+        raise DslError(
+            f"output `{one.name}`: {path} is not below {folder}",
+            next_step="give a path below --output-dir, or use publishDir",
+        )
+    return path
+
+
+def _put(one: Output, source: Path, path: Path, taken: dict[Path, Path]) -> Path:
     other = taken.setdefault(path, source)
     if other != source:
         raise DslError(
@@ -206,7 +220,9 @@ def _put(one: Output, source: Path, target: Path, taken: dict[Path, Path]) -> Pa
         _make(one.mode, source, path)
     except OSError as error:
         raise DslError(
-            f"output `{one.name}`: {source.name} cannot be published as {path}: {error.strerror}"
+            f"output `{one.name}`: {source.name} cannot be published as {path}: "
+            f"{error.strerror or error}",
+            next_step="check the folder's permissions and space; hard links need one file system",
         ) from None
     return path
 
@@ -247,15 +263,23 @@ def _make(mode: str, source: Path, path: Path) -> None:
         shutil.copy2(source, path)
 
 
-def _write_index(one: Output, records: list[Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write_index(one: Output, records: list[Any], base: Path) -> None:
+    path = _below(base, base / one.index, one)
     plain = [_plain(record) for record in records]
     if path.suffix == ".json":
-        path.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(plain, indent=2) + "\n"
     elif path.suffix in {".yml", ".yaml"}:
-        path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+        text = yaml.safe_dump(plain, sort_keys=False)
     else:
-        _write_csv(one, plain, path)
+        text = _csv(one, plain)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_once(path, text.encode())
+    except OSError as error:
+        raise DslError(
+            f"output `{one.name}`: the index {path} cannot be written: {error.strerror}",
+            next_step="check the folder's permissions and space",
+        ) from None
 
 
 def _plain(value: Any) -> Any:
@@ -272,16 +296,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _write_csv(one: Output, records: list[Any], path: Path) -> None:
+def _csv(one: Output, records: list[Any]) -> str:
     names: list[str] = list(one.header) if isinstance(one.header, tuple) else []
     if not names and records and isinstance(records[0], dict):
         names = list(records[0])
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, delimiter=one.sep, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        if one.header and names:
-            writer.writerow(names)
-        for record in records:
-            writer.writerow(_cells(record, names))
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter=one.sep, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    if one.header and names:
+        writer.writerow(names)
+    writer.writerows(_cells(record, names) for record in records)
+    return stream.getvalue()
 
 
 def _cells(record: Any, names: list[str]) -> list[Any]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from snakemake_executor_plugin_hpcctr.config.suggest import did_you_mean
 from snakemake_executor_plugin_hpcctr.dsl import snakefile
 from snakemake_executor_plugin_hpcctr.dsl.encoding import decode
-from snakemake_executor_plugin_hpcctr.dsl.model import ROOT, Call, Plan
 from snakemake_executor_plugin_hpcctr.dsl.pipeline import load
 from snakemake_executor_plugin_hpcctr.dsl.planner import plan_of, rule_name, trace_pipeline
 from snakemake_executor_plugin_hpcctr.dsl.programs import BinFolder
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from snakemake_executor_plugin_hpcctr.dsl.calls import CallNode
+    from snakemake_executor_plugin_hpcctr.dsl.model import Call, Plan
     from snakemake_executor_plugin_hpcctr.dsl.pipeline import Pipeline
     from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout
-
-STUB_ROOT = f"{ROOT}-stub"
 
 
 @dataclass(frozen=True)

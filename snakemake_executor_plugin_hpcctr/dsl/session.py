@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.config.sources import project_source, site_source
 from snakemake_executor_plugin_hpcctr.dsl.configure import of_files
+from snakemake_executor_plugin_hpcctr.dsl.model import STUB_ROOT
 from snakemake_executor_plugin_hpcctr.dsl.params import read_arguments
 from snakemake_executor_plugin_hpcctr.dsl.pipeline import Pipeline, load
-from snakemake_executor_plugin_hpcctr.dsl.run import STUB_ROOT, Options, plan_and_trace
+from snakemake_executor_plugin_hpcctr.dsl.run import Options, plan_and_trace
 from snakemake_executor_plugin_hpcctr.dsl.runtime.layout import Layout
 
 if TYPE_CHECKING:
