@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
 from snakemake_executor_plugin_hpcctr.dsl.model import Input, Leaf
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.dsl.channels import Channel
 
 T = TypeVar("T")
+ARITY = re.compile(r"(\d+)(?:\.\.(\d+|\*))?")
 
 
 class In(Generic[T]):
@@ -126,12 +129,15 @@ def parse_arity(text: str | int) -> tuple[int, int | None]:
     """Read `'1'`, `'2'`, `'1..*'` or `'0..1'`; return the smallest and largest number.
 
     Raises:
-        ValueError: Another form.
+        DslError: Another form.
     """
-    least, _, most = str(text).partition("..")
-    if not most:
-        return int(least), int(least)
-    return int(least), None if most == "*" else int(most)
+    found = ARITY.fullmatch(str(text))
+    if found is None:
+        raise DslError(f"an arity cannot be {text!r}", next_step="write '1', '2', '0..1' or '1..*'")
+    least, most = found.groups()
+    if most == "*":
+        return int(least), None
+    return int(least), int(most or least)
 
 
 def val(text: str | Callable[..., Any] = "") -> Any:

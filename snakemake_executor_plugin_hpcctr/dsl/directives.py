@@ -6,7 +6,7 @@ for each task and attempt. Values are kept in the plan as JSON: memory in bytes,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence  # noqa: TC003 (tools read the types)
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar
 
@@ -188,8 +188,16 @@ def _time(value: Any) -> int:
 
 
 def _texts(value: Any) -> list[str]:
-    items = [value] if isinstance(value, str) else list(value)
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, Sequence):
+        raise TypeError(f"expected text or a list of texts, got {value!r}")
     return [_of(str)(item) for item in items]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"expected names and values, got {value!r}")
+    return dict(value)
 
 
 def _one_of(*words: Any) -> Callable[[Any], Any]:
@@ -210,10 +218,11 @@ def _publish(value: Any) -> list[PublishTo]:
 
 def _limits(value: Any) -> dict[str, int]:
     readers = {"cpus": _count, "memory": _memory, "disk": _memory, "time": _time}
-    unknown = [name for name in dict(value) if name not in readers]
+    given = _mapping(value)
+    unknown = [name for name in given if name not in readers]
     if unknown:
         raise ValueError(f"expected limits of {', '.join(readers)}, got {unknown[0]!r}")
-    return {name: readers[name](amount) for name, amount in dict(value).items()}
+    return {name: readers[name](amount) for name, amount in given.items()}
 
 
 CACHE = (True, False, "lenient", "deep")
@@ -247,7 +256,7 @@ TABLE: dict[str, Directive] = {
     "stageOutMode": Directive(_one_of("copy", "move", "rsync"), dynamic=False),
     "shell": Directive(_texts, dynamic=False),
     "debug": Directive(_of(bool), dynamic=False),
-    "ext": Directive(dict, dynamic=False),
+    "ext": Directive(_mapping, dynamic=False),
     "label": Directive(_texts, dynamic=False),
     "tag": Directive(_of(str)),
     "fair": Directive(_of(bool), dynamic=False),
@@ -255,7 +264,7 @@ TABLE: dict[str, Directive] = {
     "cache": Directive(_one_of(*CACHE), dynamic=False),
     "storeDir": Directive(_of(str)),
     "publishDir": Directive(_publish, dynamic=False),
-    "env": Directive(dict, dynamic=False),
+    "env": Directive(_mapping, dynamic=False),
     "binds": Directive(_texts, dynamic=False),
 }
 

@@ -172,6 +172,7 @@ REFUSED = {
     "one name twice": (
         "x: In[tuple[int, int]] = tuple_(x=val(), y=val())", "p((1, 2))", "declared twice",
     ),
+    "an arity": ('o: Out[Path] = out(path("*", arity="many"))', "p()", "an arity cannot be 'many'"),
     "a tuple for each": ("x: Each[tuple[int, int]]", "p([(1, 2)])", "cannot be a tuple"),
 }  # fmt: skip
 
@@ -196,6 +197,9 @@ def test_mistakes_are_refused_with_their_place(mistake: str, tmp_path: Path) -> 
         ('memory="lots"', "amount of memory", ""),
         ('errorStrategy="ignor"', "expected one of", ""),
         ("maxForks=lambda task: 2", "cannot be a function", ""),
+        ('resourceLimits={"mem": "1 GB"}', "expected limits of cpus, memory", ""),
+        ("ext=3", "expected names and values", ""),
+        ("label=3", "expected text or a list of texts", ""),
     ],
 )
 def test_wrong_directives(header: str, words: str, hint: str, tmp_path: Path) -> None:
