@@ -344,12 +344,7 @@ def _unparsed(annotation: Any) -> str:
     origin = getattr(annotation, "__origin__", None)
     if origin not in {In, Each, Out}:
         return repr(annotation)
-    inner = ", ".join(
-        getattr(a, "__name__", repr(a))
-        if isinstance(a, type) and not hasattr(a, "__args__")
-        else repr(a)
-        for a in annotation.__args__
-    )
+    inner = ", ".join(map(_type_text, annotation.__args__))
     return f"{origin.__name__}[{inner}]"
 
 
