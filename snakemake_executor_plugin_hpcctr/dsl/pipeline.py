@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from snakemake_executor_plugin_hpcctr.dsl.errors import DslError
-from snakemake_executor_plugin_hpcctr.dsl.spans import Span, raised_at
+from snakemake_executor_plugin_hpcctr.dsl.spans import Span, is_foreign, is_ours, raised_at
 from snakemake_executor_plugin_hpcctr.dsl.workflow import Workflow
 from snakemake_executor_plugin_hpcctr.errors import ConfigError
 
@@ -41,7 +41,7 @@ def load(file: Path, entry: str = "") -> Pipeline:
         entry: Name of the workflow to run; "" for `main`, or the last one of the file.
 
     Raises:
-        ConfigError: The file cannot be read, or has no workflow.
+        ConfigError: The file cannot be read, has the name of a module, or has no workflow.
         DslError: Its top level failed.
     """
     path = file.resolve()
@@ -66,7 +66,20 @@ def load(file: Path, entry: str = "") -> Pipeline:
     return Pipeline(path, module, chosen)
 
 
+def _check_name(path: Path) -> None:
+    """Refuse a file whose module would take the place of one that is in use."""
+    other = sys.modules.get(path.stem)
+    file = getattr(other, "__file__", None) or "<built-in>"
+    if other is not None and file != str(path) and (is_ours(file) or is_foreign(file)):
+        raise ConfigError(
+            f"a pipeline's file cannot have the name of Python's module `{path.stem}`",
+            where=str(path),
+            next_step="rename it, to main.py for instance",
+        )
+
+
 def _executed(path: Path) -> ModuleType:
+    _check_name(path)
     name = path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

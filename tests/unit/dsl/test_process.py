@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from snakemake_executor_plugin_hpcctr.dsl import DslError
+from snakemake_executor_plugin_hpcctr.dsl.pipeline import load
+from snakemake_executor_plugin_hpcctr.errors import ConfigError
 from tests.unit.dsl.planned import call, plan
 
 MAIN = """
@@ -323,3 +326,14 @@ def test_a_known_file_beside_one_to_come_is_checked(tmp_path: Path) -> None:
     )
     (task,) = call(made, "take").tasks.values()
     assert {"$path": str(Path("near.txt").absolute())} == task.inputs[0]["$tuple"][0]
+
+
+@pytest.mark.parametrize("name", ["json", "sys", "yaml"])
+def test_a_file_with_the_name_of_a_module_in_use(name: str, tmp_path: Path) -> None:
+    """A pipeline does not take the place of a module that others use."""
+    file = tmp_path / f"{name}.py"
+    file.write_text("")
+    there = sys.modules[name]
+    with pytest.raises(ConfigError, match=f"cannot have the name of Python's module `{name}`"):
+        load(file)
+    assert there is sys.modules[name]
