@@ -14,7 +14,7 @@ with these forms for what JSON lacks (`encode`):
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +24,8 @@ VERSION: Literal[1] = 1
 ROOT = ".hpcctr/dsl"
 #: The same of stub runs.
 STUB_ROOT = f"{ROOT}-stub"
+
+PublishMode: TypeAlias = Literal["symlink", "rellink", "link", "copy", "copyNoFollow", "move"]
 
 
 class Part(BaseModel):
@@ -138,7 +140,7 @@ class Publish(Part):
     """One `publishDir`."""
 
     path: str
-    mode: Literal["symlink", "rellink", "link", "copy", "copyNoFollow", "move"] = "symlink"
+    mode: PublishMode = "symlink"
     pattern: str = ""
     save_as: bool = False
     overwrite: bool | None = None

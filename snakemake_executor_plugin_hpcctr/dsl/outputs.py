@@ -12,7 +12,6 @@ import dataclasses
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -26,6 +25,7 @@ from snakemake_executor_plugin_hpcctr.dsl.graph import Pending
 from snakemake_executor_plugin_hpcctr.dsl.model import ROOT, STUB_ROOT
 from snakemake_executor_plugin_hpcctr.dsl.operators.functions import spread
 from snakemake_executor_plugin_hpcctr.dsl.operators.texts import write_once
+from snakemake_executor_plugin_hpcctr.dsl.runtime.publish import make, put_whole
 from snakemake_executor_plugin_hpcctr.dsl.spans import here
 from snakemake_executor_plugin_hpcctr.dsl.trace import current
 from snakemake_executor_plugin_hpcctr.dsl.values import ABSENT, promises, resolve
@@ -212,12 +212,8 @@ def _put(one: Output, source: Path, path: Path, taken: dict[Path, Path]) -> Path
             next_step="give each item its own folder: path=lambda …: …",
         )
     try:
-        if os.path.lexists(path):
-            if not _differs(one, source, path):
-                return path
-            _remove(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _make(one.mode, source, path)
+        if not os.path.lexists(path) or _differs(one, source, path):
+            put_whole(path, lambda part: make(source, part, one.mode))
     except OSError as error:
         raise DslError(
             f"output `{one.name}`: {source.name} cannot be published as {path}: "
@@ -241,26 +237,6 @@ def _differs(one: Output, source: Path, path: Path) -> bool:
         return path.read_bytes() != source.read_bytes()
     same_time = one.overwrite == "lenient" or there.st_mtime_ns == wanted.st_mtime_ns
     return there.st_size != wanted.st_size or not same_time
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
-def _make(mode: str, source: Path, path: Path) -> None:
-    if mode == "symlink":
-        path.symlink_to(source)
-    elif mode == "rellink":
-        path.symlink_to(os.path.relpath(source, path.parent.resolve()))
-    elif source.is_dir():
-        shutil.copytree(source, path, copy_function=os.link if mode == "link" else shutil.copy2)
-    elif mode == "link":
-        path.hardlink_to(source.resolve())
-    else:
-        shutil.copy2(source, path)
 
 
 def _write_index(one: Output, records: list[Any], base: Path) -> None:

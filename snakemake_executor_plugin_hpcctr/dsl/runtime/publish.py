@@ -16,7 +16,7 @@ from snakemake_executor_plugin_hpcctr.dsl.runtime.collect import expand_braces
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from snakemake_executor_plugin_hpcctr.dsl.model import Publish
+    from snakemake_executor_plugin_hpcctr.dsl.model import Publish, PublishMode
 
 
 @dataclass(frozen=True)
@@ -152,22 +152,22 @@ def _put(source: Path, target: Path, place: Publish, owner: Owner) -> None:
         wanted = not owner.cached if place.overwrite is None else place.overwrite
         if not wanted or _is_itself(source, target):
             return
-    put_whole(target, lambda part: _make(source, part, place))
+    put_whole(target, lambda part: make(source, part, place.mode))
 
 
-def put_whole(target: Path, make: Callable[[Path], object]) -> None:
+def put_whole(target: Path, making: Callable[[Path], object]) -> None:
     """Make a file or folder under another name beside its place, then put it there.
 
     It is there whole, or not at all; what was there before is replaced.
 
     Args:
         target: Its place.
-        make: Makes it under the name that it is given.
+        making: Makes it under the name that it is given.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     _remove(part)
-    make(part)
+    making(part)
     _remove(target)
     part.replace(target)
 
@@ -177,8 +177,9 @@ def _is_itself(source: Path, target: Path) -> bool:
     return not target.is_symlink() and target.resolve() == source.resolve()
 
 
-def _make(source: Path, target: Path, place: Publish) -> None:
-    match place.mode:
+def make(source: Path, target: Path, mode: PublishMode) -> None:
+    """Make a file or folder at a place that is free, in a mode of publishDir."""
+    match mode:
         case "symlink":
             target.symlink_to(source.absolute())
         case "rellink":
