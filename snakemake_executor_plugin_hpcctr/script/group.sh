@@ -365,7 +365,7 @@ group_renew_shadow() {
   done
 }
 
-# Move outputs and logs out of a shadow folder, and remove it.
+# Move outputs and logs out of a shadow folder, and remove it; name the one that cannot be moved.
 #   group_unshadow FOLDER FILE…
 group_unshadow() {
   local folder=$1 file target
@@ -374,7 +374,7 @@ group_unshadow() {
     [[ -e $folder/$file || -L $folder/$file ]] || continue
     target=$(readlink -- "$folder/$file") && [[ $target == "$folder"/* ]] &&
       ln -sfn -- "${target#"$folder"/}" "$folder/$file"
-    [[ $folder/$file -ef $file ]] || mv -f -- "$folder/$file" "$file" || return
+    [[ $folder/$file -ef $file ]] || mv -f -- "$folder/$file" "$file" || { echo "$file"; return 1; }
   done
   rm -rf -- "$folder"
 }
@@ -382,7 +382,7 @@ group_unshadow() {
 group_touch() {
   local file
   for file; do
-    mkdir -p -- "$(dirname -- "$file")" && touch -- "$file" || return
+    mkdir -p -- "$(dirname -- "$file")" && touch -- "$file" || { echo "$file"; return 1; }
   done
 }
 

@@ -317,7 +317,7 @@ hpcctr_write_marker() {
 
 hpcctr_run() {
   local signal part=${HPCCTR_PART-}
-  hpcctr_setup= hpcctr_detail= hpcctr_code=1 hpcctr_pid= hpcctr_pending= hpcctr_records= hpcctr_process_env=()
+  hpcctr_setup= hpcctr_detail= hpcctr_code=1 hpcctr_pid= hpcctr_pending= hpcctr_last_signal= hpcctr_records= hpcctr_process_env=()
   hpcctr_library=${BASH_SOURCE[0]%/*} hpcctr_script=${BASH_SOURCE[1]} hpcctr_meeting=
   hpcctr_ranks=${hpcctr_ranks:-0} hpcctr_wide=$((${SLURM_JOB_NUM_NODES:-1} > 1))
   [[ ${HPCCTR_SCHEDULER-} != local ]] || hpcctr_wide=0 # the nodes are those of the job around all tasks

@@ -423,6 +423,8 @@ def test_a_warning_does_not_end_a_group(tmp_path: Path) -> None:
         process.send_signal(signal.SIGUSR1)
         assert 0 == process.wait(10)
     assert (group.work / "warned").exists()
+    signals = [marker.signal for i in (0, 1) if (marker := group.marker(i))]
+    assert ["USR1", ""] == signals
 
 
 # --- around a job -----------------------------------------------------------------------------
@@ -491,6 +493,25 @@ def test_a_link_out_of_a_shadow_folder_stays_whole(tmp_path: Path) -> None:
     group.add(f"echo x >file; ln -s {shadow}/file link", shadow=str(shadow), work=work)
     assert 0 == group.run()
     assert "x\n" == (group.work / "link").read_text()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        NodeWork(shadow="shadow", shadow_kind="minimal", products=("no folder/out",)),
+        NodeWork(touches=("a file/out",)),
+    ],
+)
+def test_an_output_that_cannot_be_put_in_its_place_is_named(tmp_path: Path, work: NodeWork) -> None:
+    """The diagnosis names it, and the log has the reason."""
+    group = Group(tmp_path)
+    (group.work / "a file").touch()
+    (group.work / "shadow/no folder").mkdir(parents=True)
+    (group.work / "shadow/no folder/out").touch()
+    group.add("true", work=work)
+    assert 1 == group.run()
+    assert [f"output_missing {(*work.products, *work.touches)[0]}"] == group.setups()
+    assert "cannot" in group.log(0)
 
 
 # --- the text ---------------------------------------------------------------------------------
