@@ -60,20 +60,7 @@ def render_attached(task: Task, launch: Launch, *, library: str, terminal: bool)
 def _render(
     task: Task, launch: Launch, *, number: str, library: str, marker: str, call: str
 ) -> str:
-    shell = posixpath.basename(task.interpreter) if launch.contained else task.interpreter
-    variables = {
-        "hpcctr_task": number,
-        "hpcctr_marker": marker,
-        "hpcctr_workdir": task.workdir,
-        "hpcctr_shell": shell,
-        "hpcctr_scratch": task.scratch,
-        "hpcctr_tmpdir": task.tmpdir,
-        "hpcctr_gpus": str(task.resources.gpu.count if task.resources.gpu else 0),
-        "hpcctr_clean": str(int(task.clean_env)),
-        "hpcctr_engine": launch.argv[0] if launch.argv else "",
-        "hpcctr_substitute": launch.substitute,
-        "hpcctr_image": _image_path(task),
-    }
+    variables = {"hpcctr_task": number, "hpcctr_marker": marker, **_variables(task, launch)}
     sources = f"source {quote(library + '/hpcctr.sh')}\n"
     if staged := staged_image(task):
         variables |= {"hpcctr_stage_to": staged, "hpcctr_stage_limit": str(task.stage.limit_mb)}
@@ -103,6 +90,21 @@ def _render(
             f"\n{call}\n",
         ]
     )
+
+
+def _variables(task: Task, launch: Launch) -> dict[str, str]:
+    shell = posixpath.basename(task.interpreter) if launch.contained else task.interpreter
+    return {
+        "hpcctr_workdir": task.workdir,
+        "hpcctr_shell": shell,
+        "hpcctr_scratch": task.scratch,
+        "hpcctr_tmpdir": task.tmpdir,
+        "hpcctr_gpus": str(task.resources.gpu.count if task.resources.gpu else 0),
+        "hpcctr_clean": str(int(task.clean_env)),
+        "hpcctr_engine": launch.argv[0] if launch.argv else "",
+        "hpcctr_substitute": launch.substitute,
+        "hpcctr_image": _image_path(task),
+    }
 
 
 def _ranks(launch: Launch) -> str:
