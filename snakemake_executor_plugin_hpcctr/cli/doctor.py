@@ -70,7 +70,7 @@ def _words(workflow: Path | None, more: str) -> list[str] | None:
     Raises:
         ConfigError: The path that was given does not exist.
     """
-    if workflow is not None and not workflow.exists():
+    if workflow is not None and not os.path.exists(workflow):  # noqa: PTH110 (Path.exists may raise)
         raise ConfigError(f"{workflow} does not exist", next_step="name a Snakefile or its folder")
     if workflow is not None and workflow.is_dir():
         os.chdir(workflow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import urllib.error
 import urllib.request
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from snakemake_executor_plugin_hpcctr import proc
 from snakemake_executor_plugin_hpcctr.doctor.facts import Quota, Registry, Slurm
+from snakemake_executor_plugin_hpcctr.images.http import Client
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -21,9 +23,6 @@ QUOTA_FIELDS = 7
 ASSOCIATIONS = ("sacctmgr", "-n", "-P", "show", "assoc", "format=Account,QOS")
 EVERY_QOS = ("sacctmgr", "-n", "-P", "show", "qos", "format=Name")
 NO_ACCOUNTING = "accounting_storage/none"
-#: Docker's name for its registry is not the host that answers.
-HOSTS = {"docker.io": "registry-1.docker.io"}
-LOCAL = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?")
 
 
 def ask_slurm(commands: Commands, user: str) -> Slurm:
@@ -89,12 +88,11 @@ def parse_quotas(text: str) -> tuple[Quota, ...]:
 
 def ask_registry(host: str) -> Registry:
     """Return whether a registry answers; any answer counts, "log in first" as well."""
-    scheme = "http" if LOCAL.fullmatch(host) else "https"
-    request = urllib.request.Request(f"{scheme}://{HOSTS.get(host, host)}/v2/", method="GET")  # noqa: S310 (http or https only)
+    url = f"{Client(host, None, lambda _: None).base}/v2/"
     try:
-        urllib.request.urlopen(request, timeout=REGISTRY_S).close()  # noqa: S310 (as above)
-    except urllib.error.HTTPError:
-        return Registry(host)
-    except (OSError, ValueError) as error:
+        urllib.request.urlopen(url, timeout=REGISTRY_S).close()  # noqa: S310 (http or https only)
+    except urllib.error.HTTPError as error:
+        error.close()
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return Registry(host, str(getattr(error, "reason", error)))
     return Registry(host)

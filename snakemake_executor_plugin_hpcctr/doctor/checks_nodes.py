@@ -78,7 +78,10 @@ def check_engines(facts: Facts) -> Iterator[Finding]:
             there = [name for name in rule.engines if node.has(name)]
             if there:
                 what = f"{' and '.join(there)} cannot start {rule.image}"
-                step = "Apptainer starts .sif and .sqsh, Enroot and pyxis start .sqsh"
+                step = (
+                    "a .sqsh starts in every engine, a folder in Apptainer only, an enroot:// "
+                    "container in Enroot and pyxis only"
+                )
             else:
                 what = f"{node.name} ({place.label}) has none of {', '.join(rule.engines)}"
                 step = (

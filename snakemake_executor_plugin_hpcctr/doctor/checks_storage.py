@@ -137,15 +137,14 @@ def check_tmp(facts: Facts) -> Iterator[Finding]:
 
 def check_head(facts: Facts) -> Iterator[Finding]:
     """Tell what this machine has to make images of what registries have."""
-    makers = ", ".join(sorted(facts.head.makers))
-    if makers:
-        yield ok("head", f"this machine ({facts.head.name}) has {makers}")
+    if facts.head.mksquashfs:
+        yield ok("head", f"this machine ({facts.head.name}) has mksquashfs, which makes images")
     elif facts.registries:
         yield error(
             "head",
-            f"this machine ({facts.head.name}) has no program that makes an image",
-            "install Apptainer, Enroot or squashfs-tools here; or pull the image elsewhere and "
-            "name the file",
+            f"this machine ({facts.head.name}) has no mksquashfs, which makes images",
+            "install squashfs-tools here; or let a job pull, with `image_build_on: slurm` in "
+            "hpcctr.yaml; or pull the image elsewhere and name the file",
         )
 
 

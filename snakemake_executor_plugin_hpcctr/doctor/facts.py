@@ -29,7 +29,7 @@ class Machine:
     Args:
         name: Host name.
         versions: Program → first line of its version; an engine that is missing is absent.
-        makers: Programs that can make an image of what a registry has.
+        mksquashfs: Whether there is the program that makes an image of what a registry has.
         bash: Bash's version, `major.minor`; "" without bash.
         flock: Whether flock(1) is there.
         user_namespaces: Whether an ordinary user may make user namespaces.
@@ -51,7 +51,7 @@ class Machine:
 
     name: str
     versions: Mapping[str, str] = field(default_factory=dict)
-    makers: frozenset[str] = frozenset()
+    mksquashfs: bool = False
     bash: str = ""
     flock: bool = False
     user_namespaces: bool = False
@@ -205,8 +205,6 @@ class Facts:
     """All that the checks look at.
 
     Args:
-        scheduler: `slurm` or `local`.
-        snakemake: Snakemake's version.
         head: This machine.
         workflow: The Snakefile, or "" without a workflow.
         configuration: Why a configuration file cannot be used.
@@ -220,8 +218,6 @@ class Facts:
         file_clock_s: How much the shared file system's clock is ahead of the head's, seconds.
     """
 
-    scheduler: str
-    snakemake: str
     head: Machine
     workflow: str = ""
     configuration: Trouble | None = None

@@ -11,7 +11,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ from snakemake_executor_plugin_hpcctr.errors import HpcctrError
 from snakemake_executor_plugin_hpcctr.executor.image_work import image_folder
 from snakemake_executor_plugin_hpcctr.executor.preview import Purpose, rule_maker
 from snakemake_executor_plugin_hpcctr.images.provide import check_file
-from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
+from snakemake_executor_plugin_hpcctr.images.reference import parse, parse_reference
 from snakemake_executor_plugin_hpcctr.schedulers import make
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.commands import Commands
 from snakemake_executor_plugin_hpcctr.schedulers.slurm.environ import clean
@@ -91,8 +90,6 @@ def gather(words: Sequence[str] | None, say: Callable[[str], None]) -> Facts:
     settings = planned.layers.settings
     head = parse_probe(proc.run(["/bin/sh", "-c", probe_script([])]).out)
     facts = Facts(
-        scheduler=settings.scheduler,
-        snakemake=metadata.version("snakemake"),
         head=head,
         workflow=planned.snakefile,
         configuration=configuration,
@@ -161,7 +158,7 @@ def _rule(maker: TaskMaker, job: Any, *, check: bool) -> Rule:
         engines=resolved.engines,
         image=image.reference if image and contained else "",
         image_format=image.format if image and contained else None,
-        registry=_registry(image) if image and contained else "",
+        registry=registry_of(image) if image and contained else "",
         resources=resolved.resources,
         binds=tuple(bind.source for bind in resolved.binds) if contained else (),
     )
@@ -176,14 +173,9 @@ def _image(maker: TaskMaker, job: Any, resolved: Resolved) -> Image | None:
     return image if image.format in {"registry", "container"} else check_file(image)
 
 
-def _registry(image: Image) -> str:
-    """Return the host of an image that must be fetched, as Docker reads names."""
-    scheme, _, rest = image.location.partition("://")
-    if image.format != "registry" or scheme != "docker":
-        return ""
-    first, slash, _ = rest.partition("/")
-    is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
-    return first if is_host else "docker.io"
+def registry_of(image: Image) -> str:
+    """Return the registry of an image that must be fetched; "" where it is in none."""
+    return parse(image.location, "/").host if image.format == "registry" else ""
 
 
 def place_label(resources: Resources) -> str:
@@ -224,7 +216,7 @@ def folders_of(planned: Planned) -> Iterator[Folder]:
 def _folder(role: str, path: Path, setting: str) -> Folder:
     """Look at a folder, or at the nearest one above it that exists."""
     there = path
-    while not there.exists() and there != there.parent:
+    while not _exists(there) and there != there.parent:
         there = there.parent
     free = None
     with suppress(OSError):
@@ -237,6 +229,11 @@ def _folder(role: str, path: Path, setting: str) -> Folder:
         in_home=path.is_relative_to(Path.home()),
         setting=setting,
     )
+
+
+def _exists(path: Path) -> bool:
+    """Whether a path exists, as far as one may look: Path.exists raises where one may not."""
+    return os.path.exists(path)  # noqa: PTH110 (see above)
 
 
 def _can_write(folder: Path) -> bool:
@@ -261,7 +258,7 @@ def _with_places(
         folder.mkdir(parents=True)
         (folder / "head").touch()
         ahead = (folder / "head").stat().st_mtime - time.time()
-        shared = [f.path for f in facts.folders[:3] if Path(f.path).exists()]
+        shared = [f.path for f in facts.folders[:3] if _exists(Path(f.path))]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             asked = pool.map(
                 lambda place: _ask(scheduler, place, facts.rules, shared, folder), places

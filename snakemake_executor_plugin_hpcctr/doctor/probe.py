@@ -51,7 +51,7 @@ def parse_probe(text: str) -> Machine:
     return Machine(
         name=one("name"),
         versions={name: one(name) for name in ("apptainer", "enroot") if name in said},
-        makers=frozenset(said.get("maker", ())),
+        mksquashfs="mksquashfs" in said,
         bash=one("bash"),
         flock="flock" in said,
         user_namespaces="user_namespaces" in said,

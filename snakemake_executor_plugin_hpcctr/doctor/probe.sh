@@ -9,9 +9,7 @@ say clock "$(date +%s.%N)"
 
 engine=$(command -v apptainer || command -v singularity) && say apptainer "$(first "$engine" --version)"
 has enroot && say enroot "$(first enroot version)"
-for program in apptainer singularity enroot mksquashfs; do
-  has $program && say maker $program
-done
+has mksquashfs && say mksquashfs yes
 has bash && say bash "$(bash -c 'echo ${BASH_VERSINFO[0]}.${BASH_VERSINFO[1]}')"
 has flock && say flock yes
 
@@ -29,7 +27,9 @@ done
 for device in /dev/nvidia[0-9]* /dev/dri/renderD*; do
   [ -e "$device" ] && say gpu_device "$device"
 done
-say gpu_visible "${CUDA_VISIBLE_DEVICES-${ROCR_VISIBLE_DEVICES-}}"
+# The same variables as in hpcctr.sh; Slurm's word for none is no GPU.
+visible=${CUDA_VISIBLE_DEVICES-${ROCR_VISIBLE_DEVICES-${GPU_DEVICE_ORDINAL-}}}
+[ "$visible" = NoDevFiles ] || say gpu_visible "$visible"
 first nvidia-smi -L | grep -q GPU && say nvidia_smi yes
 has nvidia-container-cli && say nvidia_container_cli yes
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from snakemake_executor_plugin_hpcctr import proc
+from snakemake_executor_plugin_hpcctr.config.layers import Layers
 from snakemake_executor_plugin_hpcctr.doctor import ask
 from snakemake_executor_plugin_hpcctr.doctor.checks import CHECKS, diagnose, worst
 from snakemake_executor_plugin_hpcctr.doctor.facts import (
@@ -22,14 +26,21 @@ from snakemake_executor_plugin_hpcctr.doctor.facts import (
     Trouble,
 )
 from snakemake_executor_plugin_hpcctr.doctor.finding import Level
-from snakemake_executor_plugin_hpcctr.doctor.gather import place_label, places_of
+from snakemake_executor_plugin_hpcctr.doctor.gather import (
+    Planned,
+    folders_of,
+    place_label,
+    places_of,
+    registry_of,
+)
 from snakemake_executor_plugin_hpcctr.doctor.probe import parse_probe, probe_script
+from snakemake_executor_plugin_hpcctr.images.reference import parse_reference
 from snakemake_executor_plugin_hpcctr.task import Gpu, Resources
 
 NODE = Machine(
     name="n1",
     versions={"apptainer": "apptainer version 1.4.5", "enroot": "4.1.2"},
-    makers=frozenset({"apptainer"}),
+    mksquashfs=True,
     bash="5.2",
     flock=True,
     user_namespaces=True,
@@ -58,8 +69,6 @@ RULE = Rule(
     binds=("/data",),
 )
 WELL = Facts(
-    scheduler="slurm",
-    snakemake="9.27.1",
     head=replace(NODE, name="login"),
     workflow="Snakefile",
     slurm=Slurm(
@@ -202,8 +211,8 @@ ILL = {
     "no /tmp": (node(tmp_free_mb=None), "error tmp: /tmp of n1 (partition gpu) cannot be written"),
     "full /tmp": (node(tmp_free_mb=10), "warning tmp: /tmp of n1 (partition gpu) has 10 MiB"),
     "nothing that pulls": (
-        replace(WELL, head=replace(NODE, makers=frozenset())),
-        "error head: this machine (n1) has no program that makes an image",
+        replace(WELL, head=replace(NODE, mksquashfs=False)),
+        "error head: this machine (n1) has no mksquashfs, which makes images",
     ),
     "no registry": (
         replace(WELL, registries=(Registry("ghcr.io", "Name or service not known"),)),
@@ -255,7 +264,7 @@ def test_variables_that_steer_engines_are_told() -> None:
 
 def test_without_slurm_no_node_is_asked_about_it() -> None:
     """With the scheduler `local` nothing is said of accounts and partitions."""
-    lines = _lines(replace(WELL, scheduler="local", slurm=None))
+    lines = _lines(replace(WELL, slurm=None))
     assert any("Slurm is not asked" in line for line in lines)
     assert not any("account" in line.split(":")[0] for line in lines)
 
@@ -328,3 +337,50 @@ def test_accounts_are_read() -> None:
 def test_a_registry_that_refuses_the_connection_is_told() -> None:
     """A host without a registry has its reason; nothing is raised."""
     assert "refused" in ask.ask_registry("localhost:9").trouble
+
+
+def test_what_is_no_registry_is_told() -> None:
+    """A program that answers something else than HTTP raises nothing either."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            for _ in range(2):  # the first asks whether it speaks TLS
+                caller, _ = server.accept()
+                caller.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                caller.close()
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        assert ask.ask_registry(f"127.0.0.1:{server.getsockname()[1]}").trouble
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("docker://alpine", "docker.io"),
+        ("docker://index.docker.io/library/alpine", "docker.io"),
+        ("docker://ghcr.io/a/b:1", "ghcr.io"),
+        ("docker://me@ghcr.io#a/b", "ghcr.io"),
+        ("oras://ghcr.io/a/b", ""),
+        ("science.sif", ""),
+    ],
+)
+def test_the_registry_of_an_image_is_asked(text: str, host: str) -> None:
+    """It is the host that the image is pulled from, without the user's name."""
+    assert host == registry_of(parse_reference(text, "/work"))
+
+
+def test_a_folder_that_cannot_be_looked_at_is_not_writable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that names an impossible path is an ill of that folder, and no traceback."""
+    monkeypatch.setenv("APPTAINER_CACHEDIR", "/nowhere/" + "x" * 300)
+    folders = {f.role: f for f in folders_of(Planned(Layers(), Path.cwd()))}
+    assert f"/nowhere/{'x' * 300}" == folders["Apptainer's cache"].path
+
+
+def test_slurms_word_for_no_gpu_is_none() -> None:
+    """NoDevFiles in the job's variable is what the job script takes for no GPU, too."""
+    for value, seen in (("NoDevFiles", ""), ("0,1", "0,1")):
+        environ = {"PATH": "/usr/bin:/bin", "GPU_DEVICE_ORDINAL": value}
+        done = proc.run(["/bin/sh", "-c", probe_script([])], env=environ)
+        assert seen == parse_probe(done.out).gpu_visible
