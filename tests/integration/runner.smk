@@ -154,7 +154,7 @@ use rule plain as inherited with:
 rule by_lambda:
     output: "lambda.txt"
     params: function=Function()
-    benchmark: "lambda.tsv"
+    benchmark: "lambda.benchmark.tsv"
     run:
         with open(output[0], "w") as stream:
             print(params.function.call(1), file=stream)

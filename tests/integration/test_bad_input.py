@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.bad_rules import ACCEPTED, REFUSED
-from tests.integration.workflow import Result, Workflow, path_without, wait_for_file
+from tests.integration.workflow import Result, Run, Workflow, path_without, wait_for_file
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.lab import Lab
@@ -31,14 +30,6 @@ ONE_CONTAINER = """
 """
 #: Enough for a squashfs image that is never started.
 SQUASHFS = b"hsqs" + bytes(92)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run and where it was."""
-
-    workflow: Workflow
-    result: Result
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from snakemake_executor_plugin_hpcctr import proc
-from tests.integration.workflow import Result, Workflow, wait_for_file
+from tests.integration.workflow import Run, Workflow, wait_for_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,14 +18,6 @@ if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.lab.image import BaseImage
 
 pytestmark = pytest.mark.lab
-
-
-@dataclass(frozen=True)
-class Run:
-    """The run in which everything failed."""
-
-    workflow: Workflow
-    result: Result
 
 
 # --- failures ---------------------------------------------------------------------------------

@@ -5,18 +5,17 @@ from __future__ import annotations
 import re
 import stat
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.workflow import Result, Workflow
+from tests.integration.comparison import content
+from tests.integration.workflow import Run, Workflow
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.lab import Lab
     from snakemake_executor_plugin_hpcctr.lab.image import BaseImage
-    from snakemake_executor_plugin_hpcctr.trace.store import Row
 
 pytestmark = pytest.mark.lab
 
@@ -37,23 +36,6 @@ SCRIPTS = {
                 print("line", number, file=stream)
     """,
 }
-
-
-@dataclass(frozen=True)
-class Run:
-    """The workflow after one executor ran it."""
-
-    workflow: Workflow
-    result: Result
-
-    @property
-    def folder(self) -> Path:
-        """Where it ran."""
-        return self.workflow.folder
-
-    def row(self, rule: str) -> Row:
-        """Return the last line of the trace about a rule."""
-        return [row for row in self.workflow.rows() if row.rule == rule][-1]
 
 
 def prepare(folder: Path, environ: dict[str, str]) -> Workflow:
@@ -86,17 +68,6 @@ def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(workflow, workflow.run_local(*GROUPS, timeout_s=180))
 
 
-def content(run: Run) -> dict[str, bytes]:
-    """Return all files that the workflow made, without those that hold times."""
-    files = [
-        path
-        for path in run.folder.rglob("*")
-        if path.is_file() and not str(path.relative_to(run.folder)).startswith(".")
-    ]
-    found = {str(path.relative_to(run.folder)): path.read_bytes() for path in files}
-    return {name: text for name, text in found.items() if name != "benchmark.tsv"}
-
-
 # --- the same as with Snakemake's own executor ------------------------------------------------
 
 
@@ -104,13 +75,13 @@ def test_outputs_are_those_of_snakemake(on_slurm: Run, by_snakemake: Run) -> Non
     """Names and contents of all files are equal, and no other file is left."""
     assert by_snakemake.result.code == 0, by_snakemake.result.said
     assert on_slurm.result.code == 0, on_slurm.result.said
-    assert content(by_snakemake) == content(on_slurm)
+    assert content(by_snakemake.folder) == content(on_slurm.folder)
 
 
 def test_outputs_of_the_local_scheduler(on_local: Run, by_snakemake: Run) -> None:
     """The scheduler `local` makes the same files, too."""
     assert on_local.result.code == 0, on_local.result.said
-    assert content(by_snakemake) == content(on_local)
+    assert content(by_snakemake.folder) == content(on_local.folder)
 
 
 @pytest.mark.parametrize("executor", ["local", "hpcctr"])

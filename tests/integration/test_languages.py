@@ -8,7 +8,6 @@ import shutil
 import sys
 import textwrap
 import threading
-from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.comparison import records
-from tests.integration.workflow import Result, Workflow
+from tests.integration.workflow import Run, Workflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,14 +104,6 @@ FILES = {
         }
     ),
 }
-
-
-@dataclass(frozen=True)
-class Run:
-    """The workflow after one executor ran it."""
-
-    workflow: Workflow
-    result: Result
 
 
 def here() -> list[str]:

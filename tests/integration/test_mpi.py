@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +12,7 @@ from snakemake_executor_plugin_hpcctr import proc
 from tests.doubles.search import double_path, real_program
 from tests.integration.apart import lab_with_nodes_apart
 from tests.integration.mpi import MpiProgram, compile_program, said_by
-from tests.integration.workflow import Result, Workflow, wait_for_file
+from tests.integration.workflow import Run, Workflow, wait_for_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,19 +55,6 @@ else:
     else:
         raise SystemExit("rank 0 is not there")
 """
-
-
-@dataclass(frozen=True)
-class Run:
-    """A workflow that ran."""
-
-    workflow: Workflow
-    result: Result
-
-    def read(self, name: str) -> list[str]:
-        """Return the lines of a file."""
-        assert self.result.code == 0, self.result.said
-        return (self.workflow.folder / name).read_text(encoding="utf-8").splitlines()
 
 
 @pytest.fixture(scope="module")

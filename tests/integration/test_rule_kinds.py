@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 import stat
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.workflow import Result, Workflow
+from tests.integration.comparison import content
+from tests.integration.workflow import Run, Workflow
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.lab import Lab
@@ -31,19 +31,6 @@ SCRIPT_PY = """
 SCRIPT_SH = """
     echo "number ${snakemake_params[number]}" >"${snakemake_output[0]}"
 """
-
-
-@dataclass(frozen=True)
-class Run:
-    """The workflow after one executor ran it."""
-
-    workflow: Workflow
-    result: Result
-
-    @property
-    def folder(self) -> Path:
-        """Where it ran."""
-        return self.workflow.folder
 
 
 def prepare(folder: Path, environ: dict[str, str]) -> Workflow:
@@ -76,28 +63,17 @@ def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(workflow, workflow.run_local(timeout_s=120))
 
 
-def content(run: Run) -> dict[str, bytes]:
-    """Return all files that the workflow made, without those that hold times."""
-    files = [
-        path
-        for path in run.folder.rglob("*")
-        if path.is_file() and not str(path.relative_to(run.folder)).startswith(".")
-    ]
-    found = {str(path.relative_to(run.folder)): path.read_bytes() for path in files}
-    return {name: text for name, text in found.items() if name != "benchmark.tsv"}
-
-
 def test_outputs_are_those_of_snakemake(on_slurm: Run, by_snakemake: Run) -> None:
     """Names and contents of all files are equal, odd characters included."""
     assert by_snakemake.result.code == 0, by_snakemake.result.said
     assert on_slurm.result.code == 0, on_slurm.result.said
-    assert content(by_snakemake) == content(on_slurm)
+    assert content(by_snakemake.folder) == content(on_slurm.folder)
 
 
 def test_outputs_of_the_local_scheduler(on_local: Run, by_snakemake: Run) -> None:
     """The scheduler `local` makes the same files, too."""
     assert on_local.result.code == 0, on_local.result.said
-    assert content(by_snakemake) == content(on_local)
+    assert content(by_snakemake.folder) == content(on_local.folder)
 
 
 def test_file_with_odd_characters_is_there(on_slurm: Run) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.workflow import Result, Workflow
+from tests.integration.comparison import content
+from tests.integration.workflow import Run, Workflow
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.lab import Lab
@@ -47,19 +47,6 @@ CONFIG = """
 FLAGS = ("--config", "word=a b", "third={'x': [1, 2]}", "--configfile", "config.yaml")
 
 
-@dataclass(frozen=True)
-class Run:
-    """The workflow after one executor ran it."""
-
-    workflow: Workflow
-    result: Result
-
-    @property
-    def made(self) -> Path:
-        """Where its outputs are: the Snakefile names a working directory."""
-        return self.workflow.folder / "sub folder"
-
-
 def prepare(folder: Path, environ: dict[str, str]) -> Workflow:
     """Write the workflow."""
     workflow = Workflow(folder / "work", {**environ, "GIVEN": "a 'given' value"})
@@ -75,31 +62,21 @@ def prepare(folder: Path, environ: dict[str, str]) -> Workflow:
 def on_slurm(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run it on the lab."""
     workflow = prepare(tmp_path_factory.mktemp("slurm"), lab.environ)
-    return Run(workflow, workflow.run(*FLAGS, timeout_s=400))
+    return Run(workflow, workflow.run(*FLAGS, timeout_s=400), "sub folder")
 
 
 @pytest.fixture(scope="module")
 def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run it with Snakemake's own executor."""
     workflow = prepare(tmp_path_factory.mktemp("snakemake"), {})
-    return Run(workflow, workflow.run_local(*FLAGS, timeout_s=400))
-
-
-def content(run: Run) -> dict[str, bytes]:
-    """Return all files that the workflow made, without those that hold times."""
-    files = [
-        path
-        for path in run.made.rglob("*")
-        if path.is_file() and not path.relative_to(run.made).parts[0].startswith(".")
-    ]
-    return {str(p.relative_to(run.made)): p.read_bytes() for p in files if p.suffix != ".tsv"}
+    return Run(workflow, workflow.run_local(*FLAGS, timeout_s=400), "sub folder")
 
 
 def test_outputs_are_those_of_snakemake(on_slurm: Run, by_snakemake: Run) -> None:
     """Names and contents of all files are equal."""
     assert by_snakemake.result.code == 0, by_snakemake.result.said
     assert on_slurm.result.code == 0, on_slurm.result.said
-    assert content(by_snakemake) == content(on_slurm)
+    assert content(by_snakemake.folder) == content(on_slurm.folder)
 
 
 @pytest.mark.parametrize("executor", ["local", "hpcctr"])
@@ -113,21 +90,21 @@ def test_nothing_is_left_to_do(first: str, executor: str, request: pytest.Fixtur
 
 def test_hooks_run_once(on_slurm: Run) -> None:
     """`onstart` runs in the head and not again on the nodes."""
-    assert (on_slurm.made / "started.txt").read_text() == "started\n"
+    assert (on_slurm.folder / "started.txt").read_text() == "started\n"
 
 
 def test_benchmark_has_a_line_for_each_repeat(on_slurm: Run, by_snakemake: Run) -> None:
     """The block's own time is measured on the node, as often as asked for."""
-    head, *rows = (on_slurm.made / "benchmark.tsv").read_text().splitlines()
-    assert (by_snakemake.made / "benchmark.tsv").read_text().splitlines()[0] == head
+    head, *rows = (on_slurm.folder / "benchmark.tsv").read_text().splitlines()
+    assert (by_snakemake.folder / "benchmark.tsv").read_text().splitlines()[0] == head
     assert 3 == len(rows)
     assert all(0.15 <= float(row.split("\t")[0]) < 10 for row in rows)
-    assert (on_slurm.made / "lambda.tsv").exists()
+    assert (on_slurm.folder / "lambda.benchmark.tsv").exists()
 
 
 def test_retries_were_counted(on_slurm: Run) -> None:
     """A block that fails twice got three attempts."""
-    tries = [row.attempt for row in Workflow(on_slurm.made).rows() if row.rule == "third_try"]
+    tries = [row.attempt for row in Workflow(on_slurm.folder).rows() if row.rule == "third_try"]
     assert [1, 2, 3] == tries
 
 
@@ -141,7 +118,7 @@ def test_rules_with_python_on_the_node_are_said_once(on_slurm: Run) -> None:
 
 def test_files_for_the_runner_are_private(on_slurm: Run) -> None:
     """What is written for the nodes can be read by the user alone."""
-    folders = list(on_slurm.made.glob(".snakemake/hpcctr/runs/*/runner"))
+    folders = list(on_slurm.folder.glob(".snakemake/hpcctr/runs/*/runner"))
     assert folders, "the run had a failed attempt, so its folder stays"
     files = [path for folder in folders for path in folder.iterdir()]
     assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in files}
@@ -150,7 +127,7 @@ def test_files_for_the_runner_are_private(on_slurm: Run) -> None:
 
 def test_nothing_stays_in_tmp(on_slurm: Run) -> None:
     """The tasks' folders in /tmp are removed, and Snakemake's of the node with them."""
-    assert [] == Workflow(on_slurm.made).scratch_folders()
+    assert [] == Workflow(on_slurm.folder).scratch_folders()
 
 
 def test_directory_flag(lab: Lab, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.integration.comparison import content, planned, records
 from tests.integration.semantic_files import FILES
-from tests.integration.workflow import Result, Workflow
+from tests.integration.workflow import Run, Workflow
 
 if TYPE_CHECKING:
     from snakemake_executor_plugin_hpcctr.lab import Lab
@@ -26,19 +25,6 @@ FLAGS = (
 )
 
 
-@dataclass(frozen=True)
-class Run:
-    """The workflow after one executor ran it."""
-
-    workflow: Workflow
-    result: Result
-
-    @property
-    def folder(self) -> Path:
-        """Its working directory."""
-        return self.workflow.folder / "run"
-
-
 def prepare(folder: Path, environ: dict[str, str]) -> Workflow:
     """Write the workflow."""
     workflow = Workflow(folder / "work", environ)
@@ -52,14 +38,14 @@ def prepare(folder: Path, environ: dict[str, str]) -> Workflow:
 def on_slurm(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run it on the lab."""
     workflow = prepare(tmp_path_factory.mktemp("slurm"), lab.environ)
-    return Run(workflow, workflow.run(*FLAGS, timeout_s=120))
+    return Run(workflow, workflow.run(*FLAGS, timeout_s=120), "run")
 
 
 @pytest.fixture(scope="module")
 def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run it with Snakemake's own executor."""
     workflow = prepare(tmp_path_factory.mktemp("snakemake"), {})
-    return Run(workflow, workflow.run_local(*FLAGS, timeout_s=120))
+    return Run(workflow, workflow.run_local(*FLAGS, timeout_s=120), "run")
 
 
 def test_files_are_those_of_snakemake(on_slurm: Run, by_snakemake: Run) -> None:

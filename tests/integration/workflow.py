@@ -207,6 +207,35 @@ class Workflow:
         return {**own, "PYTHONPATH": os.pathsep.join(search), **self.environ, **(more or {})}
 
 
+@dataclass(frozen=True)
+class Run:
+    """A workflow after one executor ran it.
+
+    Args:
+        workflow: The workflow.
+        result: How it ended.
+        within: The working directory, where the workflow names one below its folder.
+    """
+
+    workflow: Workflow
+    result: Result
+    within: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its outputs are."""
+        return self.workflow.folder / self.within
+
+    def read(self, name: str) -> list[str]:
+        """Return the lines of a file that a run which ended well has made."""
+        assert self.result.code == 0, self.result.said
+        return (self.folder / name).read_text(encoding="utf-8").splitlines()
+
+    def row(self, rule: str) -> Row:
+        """Return the last line of the trace about a rule."""
+        return [row for row in self.workflow.rows() if row.rule == rule][-1]
+
+
 def wait_for_file(path: Path) -> None:
     """Wait until a file is there."""
     until = time.monotonic() + PATIENCE_S
