@@ -48,7 +48,6 @@ KEYS = {
 
 VALUES: dict[Any, str] = {str: "text", Path: "path", int: "number", float: "seconds"}
 
-
 #: What a parameter has that needs not be given.
 UNSET = (None, "", [], inspect.Parameter.empty)
 
@@ -134,9 +133,7 @@ def _option_row(one: inspect.Parameter, kind: Any, option: Any) -> tuple[str, ..
         ", ".join(f"`{name}`" for name in _names(one.name, option, is_switch=is_switch)),
         NOTHING if is_switch else option.metavar or _kind(kind),
         _ended(option.help),
-        NOTHING
-        if is_switch or default in (None, "", [], inspect.Parameter.empty)
-        else f"`{default}`",
+        NOTHING if is_switch or default in UNSET else f"`{default}`",
     )
 
 
@@ -148,8 +145,6 @@ def _names(parameter: str, option: Any, *, is_switch: bool) -> list[str]:
     """Return an option's names: as given (typer puts the first into `default`), else its own."""
     given = [name for name in (option.default, *(option.param_decls or ())) if _is_option(name)]
     word = parameter.replace("_", "-")
-    if isinstance(option, ArgumentInfo):
-        return [word.upper()]
     return given or [f"--{word}", *([f"--no-{word}"] if is_switch else [])]
 
 
