@@ -38,18 +38,16 @@ def render_group(
         "group_patience": str(group.patience_s),
     }
     title = " ".join(f"hpcctr {number}: {group.title}, attempt {group.attempt}".split())
+    members = enumerate(zip(group.members, places, strict=True))
     return "".join(
         [
             f"#!/bin/bash\n# {title}\n",
             f"source {quote(library + '/hpcctr.sh')}\n",
             f"source {quote(library + '/group.sh')}\n\n",
-            "".join(f"{name}={quote(value)}\n" for name, value in variables.items()),
+            *(f"{name}={quote(value)}\n" for name, value in variables.items()),
             "\n",
-            "".join(
-                _member(index, member, place)
-                for index, (member, place) in enumerate(zip(group.members, places, strict=True))
-            ),
-            "".join(_temporary(path, after) for path, after in group.temporary),
+            *(_member(index, member, place) for index, (member, place) in members),
+            *(_temporary(path, after) for path, after in group.temporary),
             "\ngroup_run\n",
         ]
     )

@@ -7,15 +7,13 @@ import os
 import shutil
 import sys
 import textwrap
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.comparison import records
+from tests.integration.served import served
 from tests.integration.workflow import Run, Workflow
 
 if TYPE_CHECKING:
@@ -120,25 +118,13 @@ def prepare(folder: Path, environ: dict[str, str]) -> Workflow:
     return workflow
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
-
-    def log_message(self, *words: object) -> None:
-        """Drop what would be printed for each request."""
-
-
 @pytest.fixture(scope="module")
 def tool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Serve the CWL tool: Snakemake 9.27 cannot name one in a file so that cwltool takes it."""
     folder = tmp_path_factory.mktemp("tool")
     (folder / "tool.cwl").write_text(textwrap.dedent(CWL))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield {"TOOL": f"http://127.0.0.1:{server.server_port}/tool.cwl"}
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(folder) as address:
+        yield {"TOOL": f"{address}/tool.cwl"}
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import shutil
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.served import served
 from tests.integration.workflow import Workflow
 
 if TYPE_CHECKING:
@@ -155,18 +153,8 @@ def server(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "data.txt").write_text("over http\n")
-    handler = functools.partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-        """Say nothing."""
+    with served(folder) as address:
+        yield address
 
 
 def test_input_over_http(lab: Lab, server: str, tmp_path: Path) -> None:
