@@ -255,19 +255,27 @@ def _with_places(
     places = places_of(facts.rules)
     say(f"Asking a node of {'; '.join(place.label for place in places)}")
     try:
-        folder.mkdir(parents=True)
-        (folder / "head").touch()
-        ahead = (folder / "head").stat().st_mtime - time.time()
+        ahead = _leave_file(folder / "head")
+        if ahead is None:
+            return facts  # the folder checks tell that nothing can be written here
         shared = [f.path for f in facts.folders[:3] if _exists(Path(f.path))]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             asked = pool.map(
                 lambda place: _ask(scheduler, place, facts.rules, shared, folder), places
             )
             return replace(facts, places=tuple(asked), file_clock_s=ahead)
-    except OSError:
-        return facts  # the folder checks tell that nothing can be written here
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leave_file(path: Path) -> float | None:
+    """Make a file; return by how much its file system's clock is ahead, s; None: it cannot be."""
+    try:
+        path.parent.mkdir(parents=True)
+        path.touch()
+        return path.stat().st_mtime - time.time()
+    except OSError:
+        return None
 
 
 def _ask(
@@ -303,7 +311,8 @@ def _wait_for(path: Path) -> float | None:
     """Return after how many seconds a file is seen, listing its folder as NFS wants it."""
     begin = time.monotonic()
     while (waited := time.monotonic() - begin) < ARRIVE_S:
-        if posixpath.basename(path) in os.listdir(path.parent):  # noqa: PTH208 (names only)
-            return waited
+        with suppress(OSError):  # a file system that is away for a moment
+            if posixpath.basename(path) in os.listdir(path.parent):  # noqa: PTH208 (names only)
+                return waited
         time.sleep(LOOK_S)
     return None
